@@ -1,0 +1,196 @@
+"""Activities: the steps that touch the world.
+
+`@define` keeps the function a plain function: it can be called and tested as it is. A workflow runs it with
+`ctx.execute_activity`; then it may run more than once (a worker can die before its result is written), but one result
+alone is ever applied.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+
+from weft.activity._options import Retry, to_ms
+from weft.codec import decoder, encode_payload
+from weft.errors import UsageError
+from weft.records import Payload, RetryPolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_TIMEOUT = timedelta(minutes=10)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Activity(Generic[P, R]):
+    """An activity's function with its options. Calling it calls the function, nothing else."""
+
+    def __init__(
+        self,
+        function: Callable[P, Awaitable[R]] | Callable[P, R],
+        *,
+        name: str,
+        retry: Retry,
+        timeout: timedelta | float,
+        queue: str,
+        inline: bool,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name
+        self.retry = retry
+        self.timeout = timeout
+        self.queue = queue
+        self.inline = inline
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.policy: RetryPolicy = retry.to_policy()
+        self.start_to_close_ms = to_ms(timeout, "timeout")
+        self._signature = inspect.signature(function)
+        self._parameters = _positional_parameters(self._signature, name)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<activity {self.name}>"
+
+    def options(
+        self,
+        *,
+        retry: Retry | None = None,
+        timeout: timedelta | float | None = None,
+        queue: str | None = None,
+        inline: bool | None = None,
+    ) -> Activity[P, R]:
+        """The same activity with other options: `ctx.execute_activity(charge.options(timeout=5), order)`."""
+        return Activity(
+            self.function,
+            name=self.name,
+            retry=retry or self.retry,
+            timeout=timeout if timeout is not None else self.timeout,
+            queue=queue or self.queue,
+            inline=self.inline if inline is None else inline,
+        )
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether the function has any parameter."""
+        return bool(self._parameters)
+
+    @functools.cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.function)
+
+    @functools.cached_property
+    def decode_result(self) -> Callable[[Payload], R]:
+        """From the result's JSON to the function's declared return type."""
+        return decoder(self._hints.get("return", Any))
+
+    def encode_input(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Payload:
+        """The call's arguments as a JSON array. Raises UsageError when they do not fit the signature."""
+        if kwargs or len(args) != len(self._parameters):
+            try:
+                bound = self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise UsageError(f"activity {self.name}{self._signature}: {error}") from None
+            bound.apply_defaults()
+            args = bound.args
+        return encode_payload(args)
+
+    @functools.cached_property
+    def _argument_decoders(self) -> list[Callable[[Payload], Any]]:
+        return [decoder(self._hints.get(name, Any)) for name in self._parameters]
+
+    @functools.cached_property
+    def _split_arguments(self) -> Callable[[Payload], list[Payload]]:
+        return decoder(list[Payload])
+
+    def decode_input(self, data: Payload) -> list[Any]:
+        """The arguments for the function, each as its type hint says. Raises UsageError naming argument and field."""
+        parts = self._split_arguments(data)
+        if len(parts) > len(self._parameters):
+            raise UsageError(
+                f"activity {self.name}{self._signature} takes {len(self._parameters)} arguments, got {len(parts)}"
+            )
+        arguments = []
+        for name, decode, part in zip(self._parameters, self._argument_decoders, parts, strict=False):
+            try:
+                arguments.append(decode(part))
+            except UsageError as error:
+                raise UsageError(f"activity {self.name}, argument {name!r}: {error}") from None
+        return arguments
+
+
+def _positional_parameters(signature: inspect.Signature, name: str) -> list[str]:
+    for parameter in signature.parameters.values():
+        if parameter.kind not in _POSITIONAL:
+            raise UsageError(
+                f"activity {name}{signature}: parameter {parameter} cannot be sent; use plain positional parameters"
+            )
+    return list(signature.parameters)
+
+
+@overload
+def define(function: Callable[P, Awaitable[R]], /) -> Activity[P, R]: ...
+@overload
+def define(function: Callable[P, R], /) -> Activity[P, R]: ...
+@overload
+def define(
+    *,
+    name: str = ...,
+    retry: Retry | None = ...,
+    timeout: timedelta | float = ...,
+    queue: str = ...,
+    inline: bool = ...,
+) -> Decorator: ...
+
+
+def define(
+    function: Any = None,
+    /,
+    *,
+    name: str = "",
+    retry: Retry | None = None,
+    timeout: timedelta | float = DEFAULT_TIMEOUT,
+    queue: str = "default",
+    inline: bool = False,
+) -> Any:
+    """Make a function an activity.
+
+    `timeout` bounds each attempt (start to close), `queue` names the task queue whose workers run it. `inline=True` runs
+    it in the workflow's own worker: less latency, recorded like any other. Without `retry` it gets `Retry()`.
+    """
+    decorator = Decorator(name, retry or Retry(), timeout, queue, inline)
+    return decorator if function is None else decorator(function)
+
+
+class Decorator:
+    """What `define(...)` with options returns; typed so that the function's signature survives."""
+
+    def __init__(
+        self, name: str, retry: Retry, timeout: timedelta | float, queue: str, inline: bool
+    ) -> None:
+        self._name = name
+        self._retry = retry
+        self._timeout = timeout
+        self._queue = queue
+        self._inline = inline
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Activity[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Activity[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        if not callable(function):
+            raise UsageError(f"activity.define is for functions, not {function!r}")
+        return Activity(
+            function,
+            name=self._name or function.__name__,
+            retry=self._retry,
+            timeout=self._timeout,
+            queue=self._queue,
+            inline=self._inline,
+        )

@@ -1,0 +1,49 @@
+"""Exceptions to the failures that stand in a history, and back."""
+
+from __future__ import annotations
+
+import traceback
+
+from weft.codec import decode_payload, encode_payload
+from weft.errors import ActivityError, Failure, UsageError
+from weft.records import NULL, FailureInfo
+
+STACK_CHARACTERS_MAX = 4000
+MESSAGE_CHARACTERS_MAX = 8000
+_CAUSES_MAX = 5
+
+
+def to_failure(error: BaseException, *, depth: int = 0) -> FailureInfo:
+    """An exception as data: its class's name, message, shortened stack, and what caused it."""
+    cause = error.__cause__
+    details, non_retryable, kind = NULL, False, type(error).__name__
+    if isinstance(error, Failure):
+        kind, non_retryable = error.type, error.non_retryable
+        try:
+            details = encode_payload(error.details)
+        except UsageError as problem:
+            details = encode_payload(str(problem))
+    stack = "".join(traceback.format_tb(error.__traceback__))[-STACK_CHARACTERS_MAX:]
+    return FailureInfo(
+        type=kind,
+        message=str(error)[:MESSAGE_CHARACTERS_MAX],
+        details=details,
+        non_retryable=non_retryable,
+        stack=stack,
+        cause=to_failure(cause, depth=depth + 1) if cause and depth < _CAUSES_MAX else None,
+    )
+
+
+def to_activity_error(failure: FailureInfo, *, activity: str, attempts: int) -> ActivityError:
+    """What the workflow sees when an activity has failed for good."""
+    error = ActivityError(
+        failure.message or failure.type,
+        activity=activity,
+        attempts=attempts,
+        type=failure.type,
+        details=decode_payload(failure.details),
+        non_retryable=failure.non_retryable,
+    )
+    if failure.cause is not None:
+        error.__cause__ = to_activity_error(failure.cause, activity=activity, attempts=attempts)
+    return error

@@ -1,0 +1,47 @@
+"""The deterministic core: no I/O, no clock, no randomness of its own.
+
+`decide` turns a run and an input into events and effects; `apply` folds events into the run; live turns and rebuilds
+share it. The same code serves on Kafka, on the embedded log, in tests with a virtual clock and in replay.
+"""
+
+from weft.core._apply import apply, next_due_ms, rebuild
+from weft.core._commands import (
+    CancelActivity,
+    CancelTimer,
+    CancelWorkflowDone,
+    Command,
+    CompleteWorkflow,
+    DispatchActivity,
+    Due,
+    FailWorkflow,
+    ScheduleActivity,
+    StartTimer,
+)
+from weft.core._decide import Decision, Input, decide, decide_commands, decide_start
+from weft.core._retry import is_retryable, retry_interval_ms
+from weft.core._run import OpenActivity, Run
+
+__all__ = [
+    "CancelActivity",
+    "CancelTimer",
+    "CancelWorkflowDone",
+    "Command",
+    "CompleteWorkflow",
+    "Decision",
+    "DispatchActivity",
+    "Due",
+    "FailWorkflow",
+    "Input",
+    "OpenActivity",
+    "Run",
+    "ScheduleActivity",
+    "StartTimer",
+    "apply",
+    "decide",
+    "decide_commands",
+    "decide_start",
+    "is_retryable",
+    "next_due_ms",
+    "rebuild",
+    "retry_interval_ms",
+]

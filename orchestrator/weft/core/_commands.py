@@ -1,0 +1,70 @@
+"""What goes in beside records, and what comes out beside events.
+
+Commands are what a workflow's code asked for in one activation. `Due` says that the clock reached something. Effects
+are what the owner must do once the events are durable (an inline activity may start before: running is at least once).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weft.records import FailureInfo, Payload, RetryPolicy
+
+# Built thousands of times a second; a slotted struct costs a seventh of a frozen dataclass.
+
+
+class ScheduleActivity(msgspec.Struct, frozen=True, gc=False):
+    activity_id: int
+    activity: str
+    input: Payload
+    queue: str
+    inline: bool
+    start_to_close_ms: int
+    retry: RetryPolicy
+
+
+class CancelActivity(msgspec.Struct, frozen=True, gc=False):
+    activity_id: int
+
+
+class StartTimer(msgspec.Struct, frozen=True, gc=False):
+    timer_id: int
+    due_ms: int
+
+
+class CancelTimer(msgspec.Struct, frozen=True, gc=False):
+    timer_id: int
+
+
+class CompleteWorkflow(msgspec.Struct, frozen=True, gc=False):
+    result: Payload
+
+
+class FailWorkflow(msgspec.Struct, frozen=True, gc=False):
+    failure: FailureInfo
+
+
+class CancelWorkflowDone(msgspec.Struct, frozen=True, gc=False):
+    """The code ended with CancelledError after a cancellation was asked for."""
+
+
+Command = (
+    ScheduleActivity
+    | CancelActivity
+    | StartTimer
+    | CancelTimer
+    | CompleteWorkflow
+    | FailWorkflow
+    | CancelWorkflowDone
+)
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
+    """The clock reached the earliest thing that the run waits for."""
+
+
+class DispatchActivity(msgspec.Struct, frozen=True, gc=False):
+    """Effect: bring this attempt to whoever runs it."""
+
+    activity_id: int
+    attempt: int

@@ -1,0 +1,292 @@
+"""From a run and an input to events and effects. Changes nothing; `weft.core.apply` does.
+
+Inputs are records that came in, `Due` when the clock reached something, and the commands that the workflow's code
+answered with. Time and randomness come in as arguments. What does not fit the run (a result of an old attempt, a signal
+with an ID seen before) gives a decision without events, with `dropped` saying why: the owner counts those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from weft.core._apply import next_due_ms
+from weft.core._commands import (
+    CancelActivity,
+    CancelTimer,
+    CancelWorkflowDone,
+    Command,
+    CompleteWorkflow,
+    DispatchActivity,
+    Due,
+    FailWorkflow,
+    ScheduleActivity,
+    StartTimer,
+)
+from weft.core._retry import is_retryable, retry_interval_ms
+from weft.core._run import OpenActivity, Run
+from weft.errors import InvariantViolation
+from weft.records import (
+    ActivityCancelled,
+    ActivityCompleted,
+    ActivityDispatched,
+    ActivityFailed,
+    ActivityRetryScheduled,
+    ActivityScheduled,
+    ActivityStarted,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptStarted,
+    CancelRequested,
+    CancelWorkflow,
+    FailureInfo,
+    HistoryEvent,
+    SignalReceived,
+    SignalWorkflow,
+    StartWorkflow,
+    TerminateWorkflow,
+    TimerCancelled,
+    TimerFired,
+    TimerStarted,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+
+Input = (
+    SignalWorkflow
+    | CancelWorkflow
+    | TerminateWorkflow
+    | AttemptCompleted
+    | AttemptFailed
+    | AttemptStarted
+    | Due
+)
+
+
+class Decision(NamedTuple):
+    """`events` follow the run's last one. `dropped` says why there are none."""
+
+    events: Sequence[HistoryEvent] = ()
+    effects: Sequence[DispatchActivity] = ()
+    dropped: str = ""
+
+
+def decide_start(record: StartWorkflow, *, run_id: str, version: str, now_ms: int) -> Decision:
+    """The first event of a new run."""
+    return Decision(
+        (
+            WorkflowStarted(
+                1,
+                now_ms,
+                run_id,
+                record.workflow,
+                version,
+                record.input,
+                record.timeout_ms,
+                record.request_id,
+            ),
+        )
+    )
+
+
+def decide(run: Run, record: Input, *, now_ms: int, draw: float) -> Decision:
+    """What a record or the clock means to a running run. `draw`, uniform in [0, 1), sets a retry's jitter."""
+    if run.ended:
+        return Decision(dropped="the run has ended")
+    return _DECISIONS[type(record)](run, record, now_ms, draw)
+
+
+def decide_commands(run: Run, commands: Sequence[Command], *, now_ms: int) -> Decision:
+    """Events and effects of what the workflow's code asked for, in its order."""
+    events: list[HistoryEvent] = []
+    effects: list[DispatchActivity] = []
+    event_id = run.last_event_id
+    for command in commands:
+        event_id += 1
+        events.append(_COMMANDS[type(command)](run, command, event_id, now_ms))
+        if type(command) is ScheduleActivity:
+            effects.append(DispatchActivity(command.activity_id, 1))
+    return Decision(events, effects)
+
+
+def _signal(run: Run, record: SignalWorkflow, now_ms: int, _draw: float) -> Decision:
+    if record.id and record.id in run.signal_ids:
+        return Decision(dropped="a signal with this ID was received before")
+    event_id = run.last_event_id + 1
+    return Decision((SignalReceived(event_id, now_ms, record.signal, record.payload, record.id),))
+
+
+def _cancel(run: Run, record: CancelWorkflow, now_ms: int, _draw: float) -> Decision:
+    if run.cancel_requested:
+        return Decision(dropped="its cancellation was asked for before")
+    return Decision((CancelRequested(run.last_event_id + 1, now_ms, record.reason),))
+
+
+def _terminate(run: Run, record: TerminateWorkflow, now_ms: int, _draw: float) -> Decision:
+    return Decision((WorkflowTerminated(run.last_event_id + 1, now_ms, record.reason),))
+
+
+def _attempt(
+    run: Run, record: AttemptCompleted | AttemptFailed | AttemptStarted
+) -> OpenActivity | None:
+    """The open activity that the record speaks of, or None when the run no longer waits for that attempt."""
+    if record.run_id != run.run_id:
+        return None
+    activity = run.activities.get(record.activity_id)
+    if activity is None or activity.attempt != record.attempt or activity.waiting:
+        return None
+    return activity
+
+
+_STALE = "the run does not wait for this attempt"
+
+
+def _attempt_completed(run: Run, record: AttemptCompleted, now_ms: int, _draw: float) -> Decision:
+    activity = _attempt(run, record)
+    if activity is None:
+        return Decision(dropped=_STALE)
+    event_id = run.last_event_id + 1
+    return Decision(
+        (
+            ActivityCompleted(
+                event_id, now_ms, record.activity_id, activity.name, record.attempt, record.result
+            ),
+        )
+    )
+
+
+def _attempt_failed(run: Run, record: AttemptFailed, now_ms: int, draw: float) -> Decision:
+    activity = _attempt(run, record)
+    if activity is None:
+        return Decision(dropped=_STALE)
+    return _fail_attempt(run, activity, record.failure, now_ms, draw)
+
+
+def _attempt_started(run: Run, record: AttemptStarted, now_ms: int, _draw: float) -> Decision:
+    activity = _attempt(run, record)
+    if activity is None or activity.due_ms:
+        return Decision(dropped=_STALE)
+    event_id = run.last_event_id + 1
+    started = ActivityStarted(
+        event_id, now_ms, record.activity_id, record.attempt, record.started_ms
+    )
+    return Decision((started,))
+
+
+def _fail_attempt(
+    run: Run, activity: OpenActivity, failure: FailureInfo, now_ms: int, draw: float
+) -> Decision:
+    event_id = run.last_event_id + 1
+    attempt = activity.attempt
+    if is_retryable(activity.retry, failure, attempt):
+        due_ms = now_ms + retry_interval_ms(activity.retry, attempt, draw)
+        return Decision(
+            (
+                ActivityRetryScheduled(
+                    event_id, now_ms, activity.activity_id, activity.name, attempt, due_ms, failure
+                ),
+            )
+        )
+    return Decision(
+        (
+            ActivityFailed(
+                event_id, now_ms, activity.activity_id, activity.name, attempt, failure
+            ),
+        )
+    )
+
+
+def _due(run: Run, _record: Due, now_ms: int, draw: float) -> Decision:
+    due_ms = next_due_ms(run)
+    if not due_ms or due_ms > now_ms:
+        return Decision(dropped="nothing is due")
+    item_id = run.due_heap[0][1]
+    event_id = run.last_event_id + 1
+    if item_id == 0:
+        return Decision((WorkflowTimedOut(event_id, now_ms, run.timeout_ms),))
+    if item_id in run.timers:
+        return Decision((TimerFired(event_id, now_ms, item_id),))
+    activity = run.activities[item_id]
+    if activity.waiting:
+        return Decision(
+            (ActivityDispatched(event_id, now_ms, item_id, activity.attempt),),
+            (DispatchActivity(item_id, activity.attempt),),
+        )
+    failure = FailureInfo(
+        "TimeoutError", f"not done within its start-to-close timeout of {activity.start_to_close_ms} ms"
+    )
+    return _fail_attempt(run, activity, failure, now_ms, draw)
+
+
+def _schedule_activity(
+    _run: Run, command: ScheduleActivity, event_id: int, now_ms: int
+) -> HistoryEvent:
+    return ActivityScheduled(
+        event_id,
+        now_ms,
+        command.activity_id,
+        command.activity,
+        command.input,
+        command.queue,
+        command.inline,
+        command.start_to_close_ms,
+        command.retry,
+    )
+
+
+def _cancel_activity(run: Run, command: CancelActivity, event_id: int, now_ms: int) -> HistoryEvent:
+    _require(command.activity_id in run.activities, run, command)
+    return ActivityCancelled(event_id, now_ms, command.activity_id)
+
+
+def _start_timer(_run: Run, command: StartTimer, event_id: int, now_ms: int) -> HistoryEvent:
+    return TimerStarted(event_id, now_ms, command.timer_id, command.due_ms)
+
+
+def _cancel_timer(run: Run, command: CancelTimer, event_id: int, now_ms: int) -> HistoryEvent:
+    _require(command.timer_id in run.timers, run, command)
+    return TimerCancelled(event_id, now_ms, command.timer_id)
+
+
+def _complete(_run: Run, command: CompleteWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
+    return WorkflowCompleted(event_id, now_ms, command.result)
+
+
+def _fail(_run: Run, command: FailWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
+    return WorkflowFailed(event_id, now_ms, command.failure)
+
+
+def _cancelled(run: Run, _command: CancelWorkflowDone, event_id: int, now_ms: int) -> HistoryEvent:
+    return WorkflowCancelled(event_id, now_ms, run.reason)
+
+
+def _require(condition: bool, run: Run, command: Command) -> None:
+    if not condition:
+        raise InvariantViolation(
+            f"{run.workflow_id}, run {run.run_id}: {command} is about something that is not open"
+        )
+
+
+_DECISIONS: dict[type, Callable[[Run, Any, int, float], Decision]] = {
+    SignalWorkflow: _signal,
+    CancelWorkflow: _cancel,
+    TerminateWorkflow: _terminate,
+    AttemptCompleted: _attempt_completed,
+    AttemptFailed: _attempt_failed,
+    AttemptStarted: _attempt_started,
+    Due: _due,
+}
+
+_COMMANDS: dict[type, Callable[[Run, Any, int, int], HistoryEvent]] = {
+    ScheduleActivity: _schedule_activity,
+    CancelActivity: _cancel_activity,
+    StartTimer: _start_timer,
+    CancelTimer: _cancel_timer,
+    CompleteWorkflow: _complete,
+    FailWorkflow: _fail,
+    CancelWorkflowDone: _cancelled,
+}

@@ -1,0 +1,68 @@
+"""The state of one run, as its history tells it.
+
+Everything here is derived by folding events (`weft.core.apply`); nothing is stored by itself. A run is folded in place:
+whoever holds it holds the only copy, and forgets it when a commit fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from weft.records import ENDED, NULL, FailureInfo, Payload, RecordDeferred, RetryPolicy, Status
+
+
+@dataclass(slots=True)
+class OpenActivity:
+    """An activity that the run waits for.
+
+    `attempt` is the one that counts: results of others are dropped. With `waiting` the attempt is not dispatched yet and
+    `due_ms` is when it will be; otherwise `due_ms` is when the attempt times out, 0 while no worker has reported a start.
+    """
+
+    activity_id: int
+    name: str
+    input: Payload
+    queue: str
+    inline: bool
+    start_to_close_ms: int
+    retry: RetryPolicy
+    attempt: int = 1
+    waiting: bool = False
+    due_ms: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution under a workflow ID. `last_event_id` is 0 before its first event."""
+
+    workflow_id: str
+    run_id: str = ""
+    workflow: str = ""
+    version: str = ""
+    status: Status = "running"
+    created_ms: int = 0
+    updated_ms: int = 0
+    deadline_ms: int = 0
+    """When the whole run times out; 0 is never."""
+    timeout_ms: int = 0
+    request_id: str = ""
+    last_event_id: int = 0
+    activities: dict[int, OpenActivity] = field(default_factory=dict)
+    timers: dict[int, int] = field(default_factory=dict)
+    """due_ms by timer_id"""
+    signal_ids: set[str] = field(default_factory=set)
+    cancel_requested: bool = False
+    deferred: list[RecordDeferred] = field(default_factory=list)
+    result: Payload = field(default_factory=lambda: NULL)
+    failure: FailureInfo | None = None
+    reason: str = ""
+    due_heap: list[tuple[int, int]] = field(default_factory=list, compare=False, repr=False)
+    """(due_ms, ID) of timers and activities, and (deadline_ms, 0); may hold entries that are no longer true."""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def has_open_inline(self) -> bool:
+        return any(activity.inline and not activity.waiting for activity in self.activities.values())

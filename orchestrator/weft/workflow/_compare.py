@@ -1,0 +1,136 @@
+"""Replay's judge: does the code ask for what its history holds?
+
+Names, queues and due times are compared; payloads are not: an input may change its encoding between versions without
+changing what was decided.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft.core import (
+    CancelActivity,
+    CancelTimer,
+    CancelWorkflowDone,
+    Command,
+    CompleteWorkflow,
+    FailWorkflow,
+    ScheduleActivity,
+    StartTimer,
+)
+from weft.errors import NondeterminismError
+from weft.records import (
+    ActivityCancelled,
+    ActivityScheduled,
+    HistoryEvent,
+    TimerCancelled,
+    TimerStarted,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+)
+
+if TYPE_CHECKING:
+    from weft.workflow._machine import Machine
+
+COMMAND_EVENTS = (
+    ActivityScheduled,
+    ActivityCancelled,
+    TimerStarted,
+    TimerCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowCancelled,
+)
+
+_ADVICE = (
+    "The workflow's code changed under a running execution, or it is not deterministic. Deploy code that takes the "
+    "recorded path; the run continues by itself then."
+)
+
+
+def check_command(machine: Machine, command: Command, event: HistoryEvent) -> None:
+    """Raises NondeterminismError unless `command` is what led to `event`."""
+    expected, actual = describe_event(event), describe_command(command)
+    if expected != actual:
+        raise NondeterminismError(
+            f"Replay of {machine.workflow_id} differs from its history at event {event.event_id}: the history has "
+            f"{expected}, the code asked for {actual}{_line(machine)}. {_ADVICE}",
+            event_id=event.event_id,
+            expected=expected,
+            actual=actual,
+        )
+
+
+def refuse_missing(machine: Machine, event: HistoryEvent) -> NondeterminismError:
+    """The history holds a command that the code did not ask for."""
+    expected = describe_event(event)
+    return NondeterminismError(
+        f"Replay of {machine.workflow_id} differs from its history at event {event.event_id}: the history has "
+        f"{expected}, the code asked for nothing{_line(machine)}. {_ADVICE}",
+        event_id=event.event_id,
+        expected=expected,
+        actual="nothing",
+    )
+
+
+def refuse_unexpected(
+    machine: Machine, command: Command, event: HistoryEvent | None
+) -> NondeterminismError:
+    """The code asked for a command that the history does not hold."""
+    actual = describe_command(command)
+    event_id = event.event_id if event else 0
+    where = f"at event {event_id}" if event else "at its end"
+    return NondeterminismError(
+        f"Replay of {machine.workflow_id} differs from its history {where}: the history has no further command there, "
+        f"the code asked for {actual}{_line(machine)}. {_ADVICE}",
+        event_id=event_id,
+        expected="nothing",
+        actual=actual,
+    )
+
+
+def describe_event(event: HistoryEvent) -> str:
+    """A command event in words; equal words mean equal decisions."""
+    match event:
+        case ActivityScheduled():
+            return f'ScheduleActivity "{event.activity}" (number {event.activity_id})'
+        case ActivityCancelled():
+            return f"CancelActivity number {event.activity_id}"
+        case TimerStarted():
+            return f"StartTimer number {event.timer_id}, due at {event.due_ms} ms"
+        case TimerCancelled():
+            return f"CancelTimer number {event.timer_id}"
+        case WorkflowCompleted():
+            return "CompleteWorkflow"
+        case WorkflowFailed():
+            return f"FailWorkflow with {event.failure.type}"
+        case WorkflowCancelled():
+            return "CancelWorkflow"
+        case _:
+            return type(event).__name__
+
+
+def describe_command(command: Command) -> str:
+    """A command in the words of `describe_event`."""
+    match command:
+        case ScheduleActivity():
+            return f'ScheduleActivity "{command.activity}" (number {command.activity_id})'
+        case CancelActivity():
+            return f"CancelActivity number {command.activity_id}"
+        case StartTimer():
+            return f"StartTimer number {command.timer_id}, due at {command.due_ms} ms"
+        case CancelTimer():
+            return f"CancelTimer number {command.timer_id}"
+        case CompleteWorkflow():
+            return "CompleteWorkflow"
+        case FailWorkflow():
+            return f"FailWorkflow with {command.failure.type}"
+        case CancelWorkflowDone():
+            return "CancelWorkflow"
+
+
+def _line(machine: Machine) -> str:
+    """Where in the user's code the run waits now."""
+    line = machine.code_line()
+    return f" ({line})" if line else ""

@@ -1,0 +1,197 @@
+"""What a workflow's code is given: every way to touch the world that a replay can repeat."""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from uuid import UUID
+
+from weft.activity import Activity
+from weft.codec import decoder, encode_payload
+from weft.errors import UsageError
+from weft.workflow._futures import TimerFuture, WorkflowFuture
+from weft.workflow._generator import when_all, when_any
+
+if TYPE_CHECKING:
+    from weft.workflow._machine import Machine
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+class Future(Protocol[R_co]):
+    """An `asyncio.Future` that is already under way: await it, give it to `gather` or `wait`, or cancel it."""
+
+    def __await__(self) -> Generator[Any, None, R_co]: ...
+    def cancel(self, msg: Any | None = None) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def done(self) -> bool: ...
+    def result(self) -> R_co: ...
+    def exception(self) -> BaseException | None: ...
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowInfo:
+    """Who this run is."""
+
+    workflow_id: str
+    run_id: str
+    workflow: str
+    version: str
+    started: datetime
+
+
+def seconds_of(duration: timedelta | float, what: str) -> float:
+    """A duration in seconds. Raises UsageError when it is negative or endless."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{what} must be a finite duration of at least zero, not {duration!r}")
+    return seconds
+
+
+class BaseContext:
+    """What the async and the generator context share."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    @property
+    def info(self) -> WorkflowInfo:
+        """This run's identity."""
+        started = self._machine.started
+        if started is None:
+            raise UsageError("the context has no run before it is started")
+        return WorkflowInfo(
+            self._machine.workflow_id,
+            started.run_id,
+            started.workflow,
+            started.version,
+            datetime.fromtimestamp(started.time_ms / 1000, UTC),
+        )
+
+    @property
+    def is_replaying(self) -> bool:
+        """True while the history is being repeated. For logging only: decisions must not depend on it."""
+        return self._machine.replaying
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
+
+    def _schedule(self, activity: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> WorkflowFuture:
+        if isinstance(activity, Activity):
+            data, decode = activity.encode_input(args, kwargs), activity.decode_result
+        elif isinstance(activity, str):
+            if kwargs:
+                raise UsageError(f"activity {activity!r} is called by name: pass positional arguments only")
+            data, decode = encode_payload(args), decoder(Any)
+        else:
+            raise UsageError(
+                f"{activity!r} is not an activity: decorate it with @activity.define, or call one by its name"
+            )
+        return self._machine.schedule_activity(activity, data, decode)
+
+    def _sleep(self, seconds: float) -> WorkflowFuture:
+        return TimerFuture(self._machine, seconds)
+
+    def _receive(self, name: str, hint: Any, timeout: timedelta | float | None) -> WorkflowFuture:
+        future = self._machine.receive_signal(name, hint)
+        if timeout is not None:
+            future.give_up_after(seconds_of(timeout, "timeout"))
+        return future
+
+
+class Context(BaseContext):
+    """The context of an async workflow. What it returns are futures: awaitable, and fit for `asyncio.gather` and `wait`."""
+
+    @overload
+    def execute_activity(
+        self, activity: Activity[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def execute_activity(self, activity: str, *args: Any) -> Future[Any]: ...
+    def execute_activity(self, activity: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run an activity; it is on its way at once. Raises ActivityError, when awaited, if it fails for good.
+
+        By name ("charge") it may live in another app or language; its result is then plain JSON.
+        """
+        return self._schedule(activity, args, kwargs)
+
+    @overload
+    def receive_signal(
+        self, name: str, hint: type[T], *, timeout: timedelta | float | None = None
+    ) -> Future[T]: ...
+    @overload
+    def receive_signal(
+        self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
+    ) -> Future[Any]: ...
+    def receive_signal(
+        self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
+    ) -> Any:
+        """The next signal of that name, as `hint`; signals that came earlier are kept. TimeoutError after `timeout`."""
+        return self._receive(name, hint, timeout)
+
+    async def signals(self, name: str, hint: Any = Any) -> AsyncIterator[Any]:
+        """Every signal of that name, in order, as long as one asks."""
+        while True:
+            yield await self.receive_signal(name, hint)
+
+    def sleep(self, duration: timedelta | float) -> Future[None]:
+        """A durable timer; `asyncio.sleep` is one too."""
+        return self._sleep(seconds_of(duration, "sleep"))
+
+    def now(self) -> datetime:
+        """The time of the event that is being handled, in UTC: the same in every replay."""
+        return self._now()
+
+    def random(self) -> random_module.Random:
+        """A random generator that gives the same numbers in every replay."""
+        return self._machine.random
+
+    def uuid4(self) -> UUID:
+        """A random UUID that is the same in every replay."""
+        return UUID(int=self._machine.random.getrandbits(128), version=4)
+
+
+class GeneratorContext(BaseContext):
+    """The context of a generator workflow (`yield ctx.call_activity(...)`), with the names that Dapr teaches."""
+
+    @property
+    def instance_id(self) -> str:
+        return self._machine.workflow_id
+
+    @property
+    def current_utc_datetime(self) -> datetime:
+        """The time of the event that is being handled: the same in every replay."""
+        return self._now()
+
+    def call_activity(self, activity: Any, *, input: Any = None) -> WorkflowFuture:  # noqa: A002  # Dapr's name
+        """Run an activity with one argument (none when `input` is None and the activity takes none)."""
+        takes_input = not isinstance(activity, Activity) or activity.takes_input
+        return self._schedule(activity, (input,) if takes_input or input is not None else (), {})
+
+    def create_timer(self, fire_at: datetime | timedelta) -> WorkflowFuture:
+        """Done after a duration, or at a time (UTC when it has no zone)."""
+        if isinstance(fire_at, datetime):
+            at = fire_at if fire_at.tzinfo else fire_at.replace(tzinfo=UTC)
+            return self._sleep(max(0.0, (at - self._now()).total_seconds()))
+        return self._sleep(seconds_of(fire_at, "create_timer"))
+
+    def wait_for_external_event(
+        self, name: str, *, timeout: timedelta | float | None = None
+    ) -> WorkflowFuture:
+        """The next signal of that name; TimeoutError after `timeout`."""
+        return self._receive(name, Any, timeout)
+
+    def when_all(self, tasks: list[Any]) -> Awaitable[list[Any]]:
+        """All results, in the order given; fails with the first failure."""
+        return when_all(tasks)
+
+    def when_any(self, tasks: list[Any]) -> Awaitable[Any]:
+        """The first of them that is done; ask it for `get_result()`."""
+        return when_any(tasks)

@@ -1,0 +1,130 @@
+"""Workflows: plain functions whose every step is on the log."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
+
+from weft.codec import decoder, encode_payload
+from weft.errors import UsageError
+from weft.records import Payload
+from weft.workflow._context import Context, GeneratorContext
+from weft.workflow._generator import drive
+
+if TYPE_CHECKING:
+    from weft.workflow._machine import Machine
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Workflow(Generic[In, Out]):
+    """A workflow's function under its name and version. Calling it calls the function, nothing else."""
+
+    def __init__(self, function: Callable[..., Any], *, name: str, version: str) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name
+        self.version = version
+        self._is_generator = inspect.isgeneratorfunction(function)
+        if not self._is_generator and not inspect.iscoroutinefunction(function):
+            raise UsageError(
+                f"workflow {name} is neither `async def` nor a generator: its steps could not be awaited"
+            )
+        self._input_name = _input_parameter(function, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name}>"
+
+    @functools.cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.function)
+
+    @functools.cached_property
+    def decode_input(self) -> Callable[[Payload], In]:
+        """From the input's JSON to the declared type. The function raises UsageError naming the field."""
+        return decoder(self._hints.get(self._input_name, Any))
+
+    @functools.cached_property
+    def decode_result(self) -> Callable[[Payload], Out]:
+        """From the result's JSON to the declared type (a generator's declared return type is not looked at)."""
+        hint = Any if self._is_generator else self._hints.get("return", Any)
+        return decoder(hint)
+
+    def encode_input(self, value: object) -> Payload:
+        """The input as JSON, refused here with UsageError when the workflow could not take it."""
+        data = encode_payload(value)
+        try:
+            self.decode_input(data)
+        except UsageError as error:
+            raise UsageError(f"workflow {self.name}, input: {error}") from None
+        return data
+
+    def run(self, machine: Machine, data: Payload) -> Coroutine[Any, Any, Any]:
+        """The function as a coroutine on its context."""
+        return self._run(machine, data)
+
+    async def _run(self, machine: Machine, data: Payload) -> Any:
+        args = (self.decode_input(data),) if self._input_name else ()
+        if self._is_generator:
+            return await drive(self.function(GeneratorContext(machine), *args))
+        return await self.function(Context(machine), *args)
+
+
+def _input_parameter(function: Callable[..., Any], name: str) -> str:
+    """The name of the parameter after the context; empty when there is none."""
+    parameters = list(inspect.signature(function).parameters.values())
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [parameter for parameter in parameters if parameter.kind in kinds]
+    if len(positional) != len(parameters) or not 1 <= len(positional) <= 2:
+        raise UsageError(
+            f"workflow {name}{inspect.signature(function)}: a workflow takes its context and at most one input "
+            "(a dataclass or a pydantic model holds as many fields as you like)"
+        )
+    return positional[1].name if len(positional) == 2 else ""
+
+
+@overload
+def define(
+    function: Callable[[Context, In], Awaitable[Out]], /
+) -> Workflow[In, Out]: ...
+@overload
+def define(function: Callable[[Context], Awaitable[Out]], /) -> Workflow[None, Out]: ...
+@overload
+def define(
+    function: Callable[[GeneratorContext, In], Generator[Any, Any, Out]], /
+) -> Workflow[In, Out]: ...
+@overload
+def define(*, name: str = ..., version: str = ...) -> Decorator: ...
+
+
+def define(function: Any = None, /, *, name: str = "", version: str = "") -> Any:
+    """Make an async function (or a generator function) a workflow. `name` defaults to the function's."""
+    decorator = Decorator(name, version)
+    return decorator if function is None else decorator(function)
+
+
+class Decorator:
+    """What `define(...)` with options returns; typed so that input and result survive."""
+
+    def __init__(self, name: str, version: str) -> None:
+        self._name = name
+        self._version = version
+
+    @overload
+    def __call__(self, function: Callable[[Context, In], Awaitable[Out]], /) -> Workflow[In, Out]: ...
+    @overload
+    def __call__(self, function: Callable[[Context], Awaitable[Out]], /) -> Workflow[None, Out]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[GeneratorContext, In], Generator[Any, Any, Out]], /
+    ) -> Workflow[In, Out]: ...
+    def __call__(self, function: Any, /) -> Any:
+        if not callable(function):
+            raise UsageError(f"workflow.define is for functions, not {function!r}")
+        return Workflow(function, name=self._name or function.__name__, version=self._version)

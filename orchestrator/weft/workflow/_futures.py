@@ -1,0 +1,110 @@
+"""What a workflow awaits: ordinary asyncio futures that know how to be cancelled durably."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from weft.errors import UsageError
+from weft.records import Payload
+
+if TYPE_CHECKING:
+    from weft.workflow._machine import Machine
+
+
+class WorkflowFuture(asyncio.Future[Any]):
+    """A future with Dapr's name for `result()`, so that generator workflows read as they do there."""
+
+    def get_result(self) -> Any:
+        return self.result()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done()
+
+
+class ActivityFuture(WorkflowFuture):
+    """An activity's result. Cancelling it tells the owner that nobody waits any more."""
+
+    def __init__(
+        self, machine: Machine, activity_id: int, name: str, decode: Callable[[Payload], Any]
+    ) -> None:
+        super().__init__(loop=machine.loop)
+        self._machine = machine
+        self._activity_id = activity_id
+        self._name = name
+        self._decode = decode
+
+    def complete(self, result: Payload) -> None:
+        if self.done():
+            return
+        try:
+            value = self._decode(result)
+        except UsageError as error:
+            self.set_exception(UsageError(f"the result of activity {self._name}: {error}"))
+        else:
+            self.set_result(value)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._machine.cancel_activity(self._activity_id)
+        return cancelled
+
+
+class SignalFuture(WorkflowFuture):
+    """The next signal of one name."""
+
+    def __init__(self, machine: Machine, name: str, decode: Callable[[Payload], Any]) -> None:
+        super().__init__(loop=machine.loop)
+        self._machine = machine
+        self.name = name
+        self._decode = decode
+        self._timeout: asyncio.TimerHandle | None = None
+
+    def give_up_after(self, seconds: float) -> None:
+        """Fail with TimeoutError when no signal came in time."""
+        if not self.done():
+            self._timeout = self._machine.loop.call_later(seconds, self._time_out)
+
+    def resolve(self, payload: Payload) -> None:
+        self._stop_timeout()
+        try:
+            self.set_result(self._decode(payload))
+        except UsageError as error:
+            self.set_exception(UsageError(f"signal {self.name!r}: {error}"))
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._machine.stop_receiving(self)
+            self._stop_timeout()
+        return cancelled
+
+    def _time_out(self) -> None:
+        self._timeout = None
+        if not self.done():
+            self._machine.stop_receiving(self)
+            self.set_exception(TimeoutError(f"no signal {self.name!r} came in time"))
+
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+
+class TimerFuture(WorkflowFuture):
+    """Done after a duration."""
+
+    def __init__(self, machine: Machine, seconds: float) -> None:
+        super().__init__(loop=machine.loop)
+        self._handle = machine.loop.call_later(seconds, self._fire)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self._handle.cancel()
+        return super().cancel(msg)
+
+    def _fire(self) -> None:
+        if not self.done():
+            self.set_result(None)

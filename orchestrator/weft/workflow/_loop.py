@@ -1,0 +1,168 @@
+"""A deterministic asyncio event loop: ordinary tasks and futures, durable time, no I/O.
+
+Workflow code runs on it as asyncio code runs on any loop, so `gather`, `wait`, `timeout`, `TaskGroup`, `Event`, `Queue`
+and task cancellation are the standard library's own. Two things differ: time is the history's (`time()` stands still
+within an activation), and `call_at` asks for a durable timer. Callbacks run in the order in which they were scheduled,
+until none is left; that alone makes a replay take the same path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Protocol, TypeVar
+
+from weft.errors import UsageError
+
+T = TypeVar("T")
+
+get_running = events._get_running_loop
+set_running = events._set_running_loop
+
+
+class Timers(Protocol):
+    """Who makes a loop's timers durable."""
+
+    def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
+        """Ask for a timer; returns its ID."""
+
+    def cancel_timer(self, timer_id: int) -> None: ...
+
+
+class DurableTimerHandle(asyncio.TimerHandle):
+    """What `call_later` and `call_at` return: cancelling it cancels the durable timer."""
+
+    timer_id = 0
+
+
+class WorkflowLoop(asyncio.AbstractEventLoop):
+    """One per run. `now_ms` is set by whoever activates it."""
+
+    def __init__(self, timers: Timers) -> None:
+        self.now_ms = 0
+        self._timers = timers
+        self._ready: deque[asyncio.Handle] = deque()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.error: BaseException | None = None
+
+    def run_ready(self) -> None:
+        """Run callbacks until none is left."""
+        outer = get_running()
+        set_running(self)
+        try:
+            ready = self._ready
+            while ready:
+                handle = ready.popleft()
+                if not handle._cancelled:  # type: ignore[attr-defined]
+                    handle._run()
+        finally:
+            set_running(outer)
+
+    def close(self) -> None:
+        """Forget everything: close what still waits, without letting it do anything more."""
+        self._ready.clear()
+        outer = get_running()
+        set_running(None)
+        try:
+            for task in self._tasks:
+                if not task.done():
+                    _abandon(task)
+        finally:
+            set_running(outer)
+        self._tasks.clear()
+        self._ready.clear()
+
+    # What tasks, futures and the asyncio library use of a loop.
+
+    def time(self) -> float:
+        return self.now_ms / 1000
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = DurableTimerHandle(when, callback, args, self, context)
+        due_ms = max(round(when * 1000), self.now_ms)
+        handle.timer_id = self._timers.start_timer(due_ms, lambda: self._ready.append(handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if isinstance(handle, DurableTimerHandle):
+            self._timers.cancel_timer(handle.timer_id)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        if len(self._tasks) > 64 and len(self._tasks) % 64 == 0:
+            self._tasks = [task for task in self._tasks if not task.done()]
+        return task
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.call_exception_handler(context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """A background task or callback failed and nobody looked; asyncio only logs that, and so do we (not at all)."""
+
+    def _refuse(self, what: str) -> UsageError:
+        return UsageError(
+            f"{what} is not possible in a workflow: its code is replayed. Do it in an activity."
+        )
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        raise self._refuse("running something in a thread or process")
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        raise self._refuse("a call from another thread")
+
+    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._refuse("network access")
+
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        raise self._refuse("network access")
+
+    async def shutdown_asyncgens(self) -> None:
+        return None
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """End a waiting coroutine without running the rest of it. Its `finally` blocks run; what they await is refused."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine = task.get_coro()
+    if coroutine is None:
+        return
+    try:
+        coroutine.close()
+    except BaseException:  # noqa: BLE001, S110  # whatever user code raises while it is thrown away has no one to go to
+        pass

@@ -1,0 +1,270 @@
+"""A run's code, driven by its history: events in, commands out.
+
+The machine starts the workflow's function on a deterministic loop, feeds it one activation at a time, and collects what
+it asks for. Replay feeds the recorded activations and compares every command with the history at its event ID. The
+core never sees it: commands are just another input to `decide`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.activity import Activity, to_activity_error, to_failure
+from weft.codec import decoder, encode_payload
+from weft.core import (
+    CancelActivity,
+    CancelTimer,
+    CancelWorkflowDone,
+    Command,
+    CompleteWorkflow,
+    FailWorkflow,
+    ScheduleActivity,
+    StartTimer,
+)
+from weft.errors import UsageError
+from weft.records import (
+    ActivityCompleted,
+    ActivityFailed,
+    CancelRequested,
+    HistoryEvent,
+    Payload,
+    RetryPolicy,
+    SignalReceived,
+    TimerFired,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
+from weft.workflow._futures import ActivityFuture, SignalFuture
+from weft.workflow._lines import innermost_line
+from weft.workflow._loop import WorkflowLoop
+
+if TYPE_CHECKING:
+    from weft.workflow._definition import Workflow
+
+_DEFAULT_POLICY = RetryPolicy()
+
+
+class Machine:
+    """Drives one run of one workflow. Not thread-safe; forgotten, not rolled back, when a commit fails."""
+
+    def __init__(self, workflow: Workflow[Any, Any], workflow_id: str) -> None:
+        self.workflow = workflow
+        self.workflow_id = workflow_id
+        self.run_id = ""
+        self.loop = WorkflowLoop(self)
+        self.replaying = False
+        self.started: WorkflowStarted | None = None
+        self._random: random.Random | None = None
+        self._main: asyncio.Task[Any] | None = None
+        self._ended = False
+        self._cancel_requested = False
+        self._command_id = 0
+        self._commands: list[Command] = []
+        self._activities: dict[int, ActivityFuture] = {}
+        self._timers: dict[int, Callable[[], None]] = {}
+        self._signals: dict[str, deque[Payload]] = {}
+        self._receivers: dict[str, deque[SignalFuture]] = {}
+
+    # Events in, commands out.
+
+    def activate(self, event: HistoryEvent) -> list[Command]:
+        """Tell the code what happened and run it until it waits again; returns what it asked for, in order."""
+        self.loop.now_ms = event.time_ms
+        feed = _FEEDS.get(type(event))
+        if feed is None or self._ended:
+            return []
+        feed(self, event)
+        self.loop.run_ready()
+        if self._main is not None and self._main.done():
+            self._end(self._main)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def replay(self, history: Sequence[HistoryEvent]) -> None:
+        """Bring the code to where the history ends.
+
+        Raises NondeterminismError when it asks for something else than the history holds at that event.
+        """
+        self.replaying = True
+        pending: deque[Command] = deque()
+        for event in history:
+            if isinstance(event, COMMAND_EVENTS):
+                if not pending:
+                    raise refuse_missing(self, event)
+                check_command(self, pending.popleft(), event)
+            elif type(event) in _FEEDS:
+                if pending:
+                    raise refuse_unexpected(self, pending[0], event)
+                pending.extend(self.activate(event))
+            elif isinstance(event, WorkflowTerminated | WorkflowTimedOut):
+                pending.clear()
+        if pending:
+            raise refuse_unexpected(self, pending[0], None)
+        self.replaying = False
+
+    def close(self) -> None:
+        """Drop the code and all that it waits for."""
+        self._ended = True
+        self.loop.close()
+        self._activities.clear()
+        self._timers.clear()
+        self._receivers.clear()
+        self._main = None
+
+    # What the context asks for.
+
+    def schedule_activity(
+        self, activity: Activity[Any, Any] | str, data: Payload, decode: Callable[[Payload], Any]
+    ) -> ActivityFuture:
+        """Ask for an activity. `decode` turns its result into what the code sees."""
+        self._command_id += 1
+        activity_id = self._command_id
+        if isinstance(activity, str):
+            name, queue, inline, timeout_ms, policy = (
+                activity,
+                "default",
+                False,
+                600_000,
+                _DEFAULT_POLICY,
+            )
+        else:
+            name, queue, inline = activity.name, activity.queue, activity.inline
+            timeout_ms, policy = activity.start_to_close_ms, activity.policy
+        future = ActivityFuture(self, activity_id, name, decode)
+        if not self._ended:
+            self._activities[activity_id] = future
+            self._commands.append(
+                ScheduleActivity(activity_id, name, data, queue, inline, timeout_ms, policy)
+            )
+        return future
+
+    def cancel_activity(self, activity_id: int) -> None:
+        if self._activities.pop(activity_id, None) is not None:
+            self._withdraw_or_add(ScheduleActivity, CancelActivity(activity_id))
+
+    def receive_signal(self, name: str, hint: Any) -> SignalFuture:
+        """The next signal of that name: one that is there already, or the first to come."""
+        future = SignalFuture(self, name, decoder(hint))
+        buffered = self._signals.get(name)
+        if buffered:
+            future.resolve(buffered.popleft())
+        else:
+            self._receivers.setdefault(name, deque()).append(future)
+        return future
+
+    def stop_receiving(self, future: SignalFuture) -> None:
+        receivers = self._receivers.get(future.name)
+        if receivers and future in receivers:
+            receivers.remove(future)
+
+    def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
+        self._command_id += 1
+        if not self._ended:
+            self._timers[self._command_id] = fire
+            self._commands.append(StartTimer(self._command_id, due_ms))
+        return self._command_id
+
+    def cancel_timer(self, timer_id: int) -> None:
+        if self._timers.pop(timer_id, None) is not None:
+            self._withdraw_or_add(StartTimer, CancelTimer(timer_id))
+
+    @property
+    def random(self) -> random.Random:
+        """Seeded with the run's ID: the same numbers in every replay."""
+        if self._random is None:
+            self._random = random.Random(self.run_id)  # noqa: S311  # reproducible on purpose
+        return self._random
+
+    def code_line(self) -> str:
+        """Where the code waits: file and line of the innermost frame that is the user's; empty when it does not run."""
+        return innermost_line(self._main.get_coro()) if self._main is not None else ""
+
+    def _withdraw_or_add(self, asked: type, command: CancelActivity | CancelTimer) -> None:
+        """What was asked for in this very activation is withdrawn and leaves no trace."""
+        if self._ended:
+            return
+        wanted = command.activity_id if isinstance(command, CancelActivity) else command.timer_id
+        for index in range(len(self._commands) - 1, -1, -1):
+            earlier = self._commands[index]
+            if type(earlier) is asked and _command_id(earlier) == wanted:
+                del self._commands[index]
+                return
+        self._commands.append(command)
+
+    # Feeding.
+
+    def _start(self, event: WorkflowStarted) -> None:
+        self.started = event
+        self.run_id = event.run_id
+        self._main = self.loop.create_task(self.workflow.run(self, event.input))
+
+    def _activity_completed(self, event: ActivityCompleted) -> None:
+        future = self._activities.pop(event.activity_id, None)
+        if future is not None:
+            future.complete(event.result)
+
+    def _activity_failed(self, event: ActivityFailed) -> None:
+        future = self._activities.pop(event.activity_id, None)
+        if future is not None:
+            future.set_exception(
+                to_activity_error(event.failure, activity=event.activity, attempts=event.attempt)
+            )
+
+    def _timer_fired(self, event: TimerFired) -> None:
+        fire = self._timers.pop(event.timer_id, None)
+        if fire is not None:
+            fire()
+
+    def _signal_received(self, event: SignalReceived) -> None:
+        receivers = self._receivers.get(event.name)
+        if receivers:
+            receivers.popleft().resolve(event.payload)
+        else:
+            self._signals.setdefault(event.name, deque()).append(event.payload)
+
+    def _cancelled(self, event: CancelRequested) -> None:
+        self._cancel_requested = True
+        if self._main is not None:
+            self._main.cancel(event.reason or "the workflow was cancelled")
+
+    def _end(self, main: asyncio.Task[Any]) -> None:
+        self._commands.append(self._outcome(main))
+        self._ended = True
+
+    def _outcome(self, main: asyncio.Task[Any]) -> Command:
+        if main.cancelled():
+            if self._cancel_requested:
+                return CancelWorkflowDone()
+            return FailWorkflow(to_failure(asyncio.CancelledError("the workflow cancelled itself")))
+        error = main.exception()
+        if error is not None:
+            return FailWorkflow(to_failure(error))
+        try:
+            return CompleteWorkflow(encode_payload(main.result()))
+        except UsageError as problem:
+            return FailWorkflow(to_failure(problem))
+
+
+def _command_id(command: Command) -> int:
+    if isinstance(command, ScheduleActivity):
+        return command.activity_id
+    return command.timer_id if isinstance(command, StartTimer) else 0
+
+
+_FEEDS: dict[type[HistoryEvent], Callable[[Machine, Any], None]] = {
+    WorkflowStarted: Machine._start,
+    ActivityCompleted: Machine._activity_completed,
+    ActivityFailed: Machine._activity_failed,
+    TimerFired: Machine._timer_fired,
+    SignalReceived: Machine._signal_received,
+    CancelRequested: Machine._cancelled,
+}
+
+ACTIVATIONS = frozenset(_FEEDS)
+"""The events that wake a workflow's code."""

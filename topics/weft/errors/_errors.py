@@ -1,0 +1,159 @@
+"""The error classes; see the package's docstring for how the families differ."""
+
+from __future__ import annotations
+
+
+class WeftError(Exception):
+    """Root of every error that Weft raises on purpose."""
+
+
+class UsageError(WeftError):
+    """The caller's mistake: a bad name, input or option. Raised at once, before anything is written."""
+
+
+class InvariantViolation(WeftError):
+    """The log or our own code is broken. Never handled: the partition stops instead of guessing."""
+
+
+class DeadlineError(WeftError, TimeoutError):
+    """A bounded wait of the client ended first. What was written before stays written."""
+
+
+class UnknownWorkflowError(WeftError):
+    """No workflow with this ID is on the log (never started, or purged)."""
+
+
+class AlreadyStartedError(WeftError):
+    """A workflow with this ID is running and the start asked to fail in that case."""
+
+    def __init__(self, message: str, *, run_id: str = "") -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class Failure(WeftError):
+    """A failure that travels through history: raise it in an activity or a workflow to fail on purpose.
+
+    `type` is the name that retry policies and callers match on (default: the class's name), `details` any JSON value,
+    `non_retryable=True` ends an activity at this attempt whatever its policy says.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        type: str = "",
+        details: object = None,
+        non_retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type or self.__class__.__name__
+        self.details = details
+        self.non_retryable = non_retryable
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_remake_failure, (self.__class__, self.args, self.__dict__))
+
+
+def _remake_failure(cls: type[Failure], args: tuple[object, ...], state: dict[str, object]) -> Failure:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ActivityError(Failure):
+    """An activity failed for good; raised where the workflow awaits it.
+
+    `type` is the name of the exception that the activity raised, so `error.is_a(CardDeclined)` tells which it was.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        activity: str,
+        attempts: int,
+        type: str,
+        details: object = None,
+        non_retryable: bool = False,
+    ) -> None:
+        super().__init__(message, type=type, details=details, non_retryable=non_retryable)
+        self.activity = activity
+        self.attempts = attempts
+
+    def is_a(self, error_type: type[BaseException]) -> bool:
+        """Whether the activity failed with this exception class (compared by name: it ran in another process)."""
+        return self.type == error_type.__name__
+
+
+class WorkflowFailedError(Failure):
+    """Raised by `handle.result()` when the run did not complete.
+
+    `status` is `failed`, `cancelled`, `terminated` or `timed_out`; `type` names the exception of a failed run.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        workflow_id: str,
+        run_id: str,
+        status: str,
+        type: str,
+        details: object = None,
+    ) -> None:
+        super().__init__(message, type=type, details=details)
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.status = status
+
+
+class NondeterminismError(WeftError):
+    """Replayed code asked for something else than its history holds; the run is blocked, not failed."""
+
+    def __init__(self, message: str, *, event_id: int = 0, expected: str = "", actual: str = "") -> None:
+        super().__init__(message)
+        self.event_id = event_id
+        self.expected = expected
+        self.actual = actual
+
+
+class LogError(WeftError):
+    """The log could not do what was asked. `retriable`: the same call may succeed later."""
+
+    retriable = False
+
+
+class LogUnavailableError(LogError):
+    """The broker or the file cannot be reached within the time given."""
+
+    retriable = True
+
+
+class TopicError(LogError):
+    """A topic is missing, or has the wrong partition count or policy. Says how to mend it."""
+
+
+class RecordTooLargeError(LogError):
+    """A record is larger than its topic takes; refused before it was produced."""
+
+
+class FencedError(LogError):
+    """Another owner took over: this one is a zombie and gives its partitions up. Normal, not a fault."""
+
+
+class CommitUnknownError(LogError):
+    """A commit neither succeeded nor failed in time. The producer is dropped and its partitions rebuilt."""
+
+
+class CorruptRecordError(LogError):
+    """A record cannot be understood."""
+
+    def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
+        super().__init__(f"The record at {topic}-{partition}@{offset} cannot be understood: {why}")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.why = why

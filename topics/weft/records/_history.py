@@ -1,0 +1,193 @@
+"""History events: the ordered facts of one run, and all that a replay needs.
+
+An event is written once and never changed. `event_id` counts from 1 without gaps. Three sorts follow one another in
+every turn: an *activation* (what came in: a result, a signal, a timer), then the *commands* that the code answered
+with, and, last of a run, one *ending*.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weft.records._values import NULL, FailureInfo, Payload, RetryPolicy
+
+
+class HistoryEvent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
+    """Base of all events. `time_ms` is the owner's clock, in ms since the epoch."""
+
+    event_id: int
+    time_ms: int
+
+
+# Activations: what happened to the run.
+
+
+class WorkflowStarted(HistoryEvent):
+    """Always the first event. `timeout_ms` is the time that the whole run has; 0 is without limit."""
+
+    run_id: str
+    workflow: str
+    version: str = ""
+    input: Payload = NULL
+    timeout_ms: int = 0
+    request_id: str = ""
+
+
+class ActivityCompleted(HistoryEvent):
+    activity_id: int
+    activity: str
+    attempt: int
+    result: Payload = NULL
+
+
+class ActivityFailed(HistoryEvent):
+    """The last attempt failed; the workflow sees it."""
+
+    activity_id: int
+    activity: str
+    attempt: int
+    failure: FailureInfo
+
+
+class TimerFired(HistoryEvent):
+    timer_id: int
+
+
+class SignalReceived(HistoryEvent):
+    name: str
+    payload: Payload = NULL
+    signal_id: str = ""
+
+
+class CancelRequested(HistoryEvent):
+    reason: str = ""
+
+
+# What the owner notes about an activity between its scheduling and its end; the workflow's code sees nothing of it.
+
+
+class ActivityStarted(HistoryEvent):
+    """A worker reports that it has been running this attempt for a while; from here its timeout counts."""
+
+    activity_id: int
+    attempt: int
+    started_ms: int
+
+
+class ActivityRetryScheduled(HistoryEvent):
+    """Attempt `attempt` failed; the next one is due at `due_ms`, jitter included."""
+
+    activity_id: int
+    activity: str
+    attempt: int
+    due_ms: int
+    failure: FailureInfo
+
+
+class ActivityDispatched(HistoryEvent):
+    """A retry's waiting time is over: attempt `attempt` is on the task queue."""
+
+    activity_id: int
+    attempt: int
+
+
+# Commands: what the workflow's code asked for.
+
+
+class ActivityScheduled(HistoryEvent):
+    """`activity_id` counts the run's commands; `start_to_close_ms` bounds each attempt."""
+
+    activity_id: int
+    activity: str
+    input: Payload
+    queue: str = "default"
+    inline: bool = False
+    start_to_close_ms: int = 600_000
+    retry: RetryPolicy = RetryPolicy()
+
+
+class ActivityCancelled(HistoryEvent):
+    """The code no longer waits for it: a late result is dropped."""
+
+    activity_id: int
+
+
+class TimerStarted(HistoryEvent):
+    timer_id: int
+    due_ms: int
+
+
+class TimerCancelled(HistoryEvent):
+    timer_id: int
+
+
+# Endings: the last event of a run.
+
+
+class WorkflowCompleted(HistoryEvent):
+    result: Payload = NULL
+
+
+class WorkflowFailed(HistoryEvent):
+    failure: FailureInfo
+
+
+class WorkflowCancelled(HistoryEvent):
+    reason: str = ""
+
+
+class WorkflowTerminated(HistoryEvent):
+    reason: str = ""
+
+
+class WorkflowTimedOut(HistoryEvent):
+    timeout_ms: int
+
+
+# A blocked run: its code cannot be driven, so what comes in is kept as it came.
+
+
+class WorkflowBlocked(HistoryEvent):
+    """The code does not match the history, is unknown here, or broke the engine's rules. `reason` says which, and where."""
+
+    reason: str
+
+
+class RecordDeferred(HistoryEvent):
+    """A record that came while the run was blocked, as its JSON; it is taken up when the run continues."""
+
+    source: str
+    """`signals` or `results`: which kind of record it is."""
+    record: Payload
+
+
+class WorkflowUnblocked(HistoryEvent):
+    """A worker with fitting code took the run up again; the deferred records follow as ordinary events."""
+
+
+Event = (
+    WorkflowStarted
+    | ActivityScheduled
+    | ActivityCompleted
+    | ActivityFailed
+    | ActivityStarted
+    | ActivityRetryScheduled
+    | ActivityDispatched
+    | ActivityCancelled
+    | TimerStarted
+    | TimerFired
+    | TimerCancelled
+    | SignalReceived
+    | CancelRequested
+    | WorkflowCompleted
+    | WorkflowFailed
+    | WorkflowCancelled
+    | WorkflowTerminated
+    | WorkflowTimedOut
+    | WorkflowBlocked
+    | RecordDeferred
+    | WorkflowUnblocked
+)
+
+COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled)
+ENDINGS = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated, WorkflowTimedOut)

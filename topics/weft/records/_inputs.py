@@ -1,0 +1,129 @@
+"""What comes in: records on `ns.signals`, `ns.results`, `ns.messages` and `ns.queries`.
+
+`ns.signals` is open to everybody: a signal may be written by any Kafka client as `{"signal": name, "payload": ...,
+"id": ...}` with the workflow ID as the record's key. `kind` is needed by everything else on that topic.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weft.records._values import NULL, FailureInfo, OnConflict, Payload, ReplyTo
+
+
+class _SignalsRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
+    pass
+
+
+class StartWorkflow(_SignalsRecord, tag="start"):
+    """Start `workflow` under the record's key. One `request_id` is one run, however often it is written."""
+
+    workflow: str
+    request_id: str
+    input: Payload = NULL
+    timeout_ms: int = 0
+    on_conflict: OnConflict = "fail"
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class SignalWorkflow(_SignalsRecord, tag="signal"):
+    """An ordinary signal. `id`, when given, makes it at most once: a second one with the same ID is ignored."""
+
+    signal: str
+    payload: Payload = NULL
+    id: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class CancelWorkflow(_SignalsRecord, tag="cancel"):
+    """Ask the run to end: its code sees `CancelledError` and may clean up."""
+
+    reason: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class TerminateWorkflow(_SignalsRecord, tag="terminate"):
+    """End the run at once; its code sees nothing."""
+
+    reason: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class PurgeWorkflow(_SignalsRecord, tag="purge"):
+    """Delete an ended workflow: tombstones for its head and its pages. `run_id` guards against a newer run."""
+
+    run_id: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+SignalsRecord = StartWorkflow | SignalWorkflow | CancelWorkflow | TerminateWorkflow | PurgeWorkflow
+
+
+class PlainSignal(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A signal as a plain Kafka producer writes it: `SignalWorkflow` without the `kind`."""
+
+    signal: str
+    payload: Payload = NULL
+    id: str = ""
+    v: Literal[1] = 1
+
+
+class _ResultsRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
+    """Run, activity and attempt: what does not match an open attempt is dropped and counted."""
+
+    run_id: str
+    activity_id: int
+    attempt: int
+
+
+class AttemptCompleted(_ResultsRecord, tag="completed"):
+    result: Payload = NULL
+    v: Literal[1] = 1
+
+
+class AttemptFailed(_ResultsRecord, tag="failed"):
+    failure: FailureInfo
+    v: Literal[1] = 1
+
+
+class AttemptStarted(_ResultsRecord, tag="started"):
+    """Written only for an attempt that has been running for a while (its start-to-close time counts from `started_ms`)."""
+
+    started_ms: int
+    v: Literal[1] = 1
+
+
+ResultsRecord = AttemptCompleted | AttemptFailed | AttemptStarted
+
+
+class ForwardedRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="forwarded", tag_field="kind", gc=False):
+    """A record that came on a partition which is not its workflow's, moved to the right one, once."""
+
+    source: str
+    """`signals` or `results`."""
+    topic: str
+    partition: int
+    offset: int
+    record: Payload
+    v: Literal[1] = 1
+
+
+MessagesRecord = ForwardedRecord
+
+
+class AwaitResult(msgspec.Struct, frozen=True, omit_defaults=True, tag="await", tag_field="kind", gc=False):
+    """A client waits for the end of the workflow's newest run, or of `run_id`."""
+
+    reply_to: ReplyTo
+    run_id: str = ""
+    v: Literal[1] = 1
+
+
+QueriesRecord = AwaitResult

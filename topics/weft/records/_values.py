@@ -1,0 +1,72 @@
+"""Values that several records share.
+
+Records are msgspec structs: one decode checks the shape, keeps payloads as the bytes they came in (`Payload`), and the
+same classes give the published JSON Schemas. Measured against orjson with hand-written checks: docs/internals/dependencies.md.
+Every record carries `v`, the version of its format; a reader refuses a version that it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Payload = msgspec.Raw
+"""A JSON value as encoded bytes: user data that Weft carries and never looks into."""
+
+NULL = msgspec.Raw(b"null")
+"""The payload of a value that is not given."""
+
+PAYLOAD_BYTES_MAX = 900_000
+"""The largest input, result or signal: with what is put around it, it fits every topic's record limit."""
+
+Status = Literal["running", "completed", "failed", "cancelled", "terminated", "timed_out", "blocked"]
+STATUSES: tuple[Status, ...] = (
+    "running",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+    "timed_out",
+    "blocked",
+)
+ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "terminated", "timed_out"})
+"""The statuses that never change again. `blocked` is not one of them: a fixed deployment continues the run."""
+
+OnConflict = Literal["fail", "use_existing", "terminate_existing"]
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """How often and when a failed activity is tried again.
+
+    `max_attempts` counts the first one. The interval before retry k is `min(initial * coefficient**(k-1), max)` times
+    a factor drawn from `[1-jitter, 1+jitter)`, then clipped to `max`. `non_retryable` are names of exception types.
+    """
+
+    max_attempts: int = 3
+    initial_interval_ms: int = 100
+    backoff_coefficient: float = 2.0
+    max_interval_ms: int = 10_000
+    jitter: float = 0.5
+    non_retryable: tuple[str, ...] = ()
+
+
+class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A failure as it stands in a history: the type's name, its message, and what caused it."""
+
+    type: str
+    message: str = ""
+    details: Payload = NULL
+    non_retryable: bool = False
+    stack: str = ""
+    cause: FailureInfo | None = None
+
+
+class ReplyTo(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where and how to answer a client: a record on `ns.replies` with this client as its key."""
+
+    client: str
+    request: str
+    partition: int
+    until: Literal["accepted", "ended"] = "accepted"
+    """Answer when the request is durable, or when the run has ended."""

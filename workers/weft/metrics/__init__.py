@@ -1,0 +1,5 @@
+"""Prometheus metrics of the workers."""
+
+from weft.metrics._metrics import WorkerMetrics
+
+__all__ = ["WorkerMetrics"]

@@ -1,0 +1,72 @@
+"""What a worker tells Prometheus. One object per process; the names are part of the public interface."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class WorkerMetrics:
+    """Counters and gauges of a workflow worker and an activity worker."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.turns = Counter(
+            "weft_turns", "Steps of workflows that were taken", registry=self.registry
+        )
+        self.activities = Counter(
+            "weft_activities",
+            "Attempts of activities that ended here, by outcome (completed, failed, timed_out)",
+            ["activity", "outcome"],
+            registry=self.registry,
+        )
+        self.activities_running = Gauge(
+            "weft_activities_running", "Attempts of activities that run here now", registry=self.registry
+        )
+        self.batch_records = Histogram(
+            "weft_batch_records",
+            "Records that came in per transaction",
+            buckets=_RECORDS,
+            registry=self.registry,
+        )
+        self.transaction_seconds = Histogram(
+            "weft_transaction_seconds",
+            "Time from begin to commit of a transaction",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.transaction_aborts = Counter(
+            "weft_transaction_aborts",
+            "Transactions that did not commit, by reason (fenced, unknown, aborted)",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.rebuild_seconds = Histogram(
+            "weft_rebuild_seconds",
+            "Time from the assignment of a partition until it is served",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.rebuild_records = Counter(
+            "weft_rebuild_records", "State records read while rebuilding", registry=self.registry
+        )
+        self.runs = Gauge(
+            "weft_runs", "Workflows on the owned partitions by status", ["status"], registry=self.registry
+        )
+        self.partitions = Gauge(
+            "weft_partitions", "Partitions that are owned and served", registry=self.registry
+        )
+        self.dropped = Counter(
+            "weft_dropped",
+            "Records that changed nothing, by reason (late results, repeated signals)",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.deadletters = Counter(
+            "weft_deadletters", "Records that were put aside", ["topic"], registry=self.registry
+        )
+        self.forwarded = Counter(
+            "weft_forwarded", "Records that came on a wrong partition", registry=self.registry
+        )

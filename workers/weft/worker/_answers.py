@@ -1,0 +1,90 @@
+"""What an owner answers to clients, and what it tells the world about a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from weft.core import Run
+from weft.records import (
+    HistoryEvent,
+    LifecycleEvent,
+    Reply,
+    ReplyTo,
+    WorkflowBlocked,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+from weft.worker._cell import Cell
+
+LIFECYCLE: dict[type[HistoryEvent], str] = {
+    WorkflowStarted: "started",
+    WorkflowBlocked: "blocked",
+    WorkflowCompleted: "completed",
+    WorkflowFailed: "failed",
+    WorkflowCancelled: "cancelled",
+    WorkflowTerminated: "terminated",
+    WorkflowTimedOut: "timed_out",
+}
+"""The events that are published on `ns.events`, by the last part of their CloudEvents type."""
+
+
+def accepted(to: ReplyTo, cell: Cell) -> Reply:
+    return Reply(to.request, "accepted", cell.run_id, cell.status)
+
+
+def unknown(to: ReplyTo) -> Reply:
+    return Reply(to.request, "unknown")
+
+
+def refused(to: ReplyTo, cell: Cell, reason: str) -> Reply:
+    return Reply(to.request, "refused", cell.run_id, cell.status, reason=reason)
+
+
+def conflict(to: ReplyTo, cell: Cell) -> Reply:
+    return Reply(to.request, "conflict", cell.run_id, cell.status, reason="already running")
+
+
+def ended(to: ReplyTo, cell: Cell) -> Reply:
+    """The end of a run: its result or its failure."""
+    event = cell.last_event()
+    reply = Reply(to.request, "ended", cell.run_id, cell.status)
+    match event:
+        case WorkflowCompleted():
+            return Reply(to.request, "ended", cell.run_id, cell.status, result=event.result)
+        case WorkflowFailed():
+            return Reply(to.request, "ended", cell.run_id, cell.status, failure=event.failure)
+        case WorkflowCancelled() | WorkflowTerminated():
+            return Reply(to.request, "ended", cell.run_id, cell.status, reason=event.reason)
+        case WorkflowTimedOut():
+            reason = f"not done within {event.timeout_ms} ms"
+            return Reply(to.request, "ended", cell.run_id, cell.status, reason=reason)
+        case _:
+            return reply
+
+
+def lifecycle_event(namespace: str, run: Run, event: HistoryEvent, kind: str) -> LifecycleEvent:
+    """What happened to a run, as a CloudEvent for whoever listens."""
+    data: dict[str, object] = {
+        "workflow_id": run.workflow_id,
+        "run_id": run.run_id,
+        "workflow": run.workflow,
+        "status": run.status,
+    }
+    if isinstance(event, WorkflowCompleted):
+        data["result"] = event.result
+    elif isinstance(event, WorkflowFailed):
+        data["failure"] = {"type": event.failure.type, "message": event.failure.message}
+    elif run.reason:
+        data["reason"] = run.reason
+    return LifecycleEvent(
+        id=f"{run.run_id}/{event.event_id}",
+        source=f"/weft/{namespace}",
+        type=f"weft.workflow.{kind}",
+        subject=run.workflow_id,
+        time=datetime.fromtimestamp(event.time_ms / 1000, UTC).isoformat(),
+        data=data,
+    )

@@ -1,0 +1,70 @@
+"""What one transaction commits, and what may be told only after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from weft.codec import encode
+from weft.log import Headers, LogRecord, TopicPartition
+from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
+from weft.topics import Namespace
+
+Write = tuple[str, int, bytes | None, bytes | None, Headers]
+"""(topic, partition, key, value, headers)"""
+
+
+class Batch:
+    """The effects of one poll's turns. The owner commits `writes` and `next_offsets` together, then sends `replies`."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._queue_topics: dict[str, str] = {}
+        self.writes: list[Write] = []
+        self.next_offsets: dict[TopicPartition, int] = {}
+        self.partitions: set[int] = set()
+        """Partitions that this batch changes; each must have offsets in the transaction."""
+        self.replies: list[tuple[ReplyTo, Reply]] = []
+        self.inline: list[tuple[int, str, ActivityTask]] = []
+        """(partition, workflow ID, task) of activities to run in this process."""
+        self.record_count = 0
+
+    def read(self, records: Iterable[LogRecord]) -> None:
+        """Note that these are handled: their offsets go into the transaction."""
+        offsets = self.next_offsets
+        for record in records:
+            offsets[record.topic, record.partition] = record.offset + 1
+            self.record_count += 1
+
+    def state(self, partition: int, key: bytes, value: bytes | None) -> None:
+        self.writes.append((self._namespace.state, partition, key, value, ()))
+        self.partitions.add(partition)
+
+    def task(self, partition: int, key: bytes, queue: str, task: ActivityTask) -> None:
+        topic = self._queue_topics.get(queue)
+        if topic is None:
+            topic = self._queue_topics[queue] = self._namespace.tasks(queue)
+        self.writes.append((topic, partition, key, encode(task), ()))
+
+    def event(self, partition: int, key: bytes, event: LifecycleEvent) -> None:
+        self.writes.append((self._namespace.events, partition, key, encode(event), ()))
+
+    def forward(self, source_partition: int, partition: int, key: bytes, value: bytes) -> None:
+        self.writes.append((self._namespace.messages, partition, key, value, ()))
+        self.partitions.add(source_partition)
+
+    def deadletter(self, record: LogRecord, reason: str) -> None:
+        """Put a record aside as it came, with where it came from and why it is here."""
+        headers = (
+            *record.headers,
+            ("weft-topic", record.topic.encode()),
+            ("weft-partition", str(record.partition).encode()),
+            ("weft-offset", str(record.offset).encode()),
+            ("weft-reason", reason.encode()),
+        )
+        write = (self._namespace.deadletters, record.partition, record.key, record.value, headers)
+        self.writes.append(write)
+        self.partitions.add(record.partition)
+
+    def reply(self, to: ReplyTo | None, reply: Reply) -> None:
+        if to is not None:
+            self.replies.append((to, reply))

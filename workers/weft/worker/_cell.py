@@ -1,0 +1,218 @@
+"""One workflow on an owned partition: cold as its head's bytes, hot with its run and its code.
+
+A cell is memory, never the truth: it is made from the log and dropped when a commit fails. Events stay encoded; a head is
+its few fields joined with the encoded tail, and a tail that has grown past a page is sealed as immutable page records,
+so that a step costs the same at event 10 and at event 100,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weft.codec import decode_events, decode_payload, encode, join_events
+from weft.core import Run, apply, next_due_ms
+from weft.records import (
+    ENDED,
+    Event,
+    Head,
+    HistoryEvent,
+    Page,
+    Payload,
+    ReplyTo,
+    Status,
+)
+from weft.workflow import Machine
+
+PAGE_BYTES = 16 * 1024
+"""A tail longer than this is sealed."""
+PAGE_BYTES_MAX = 256 * 1024
+"""What a single page holds at most, unless one event alone is larger."""
+_LOOK_AT_ONCE_MS = 1
+"""`next_due_ms` of a run whose inline activities must be run again after a takeover."""
+
+
+def page_key(workflow_id: str, run_id: str, number: int) -> bytes:
+    """A page lies beside its head, under a key that no workflow ID can be."""
+    return f"{workflow_id}\0{run_id}\0{number}".encode()
+
+
+class Cell:
+    """`head` is the last one that was encoded, None before the first; `run` and `machine` are None while cold."""
+
+    __slots__ = (
+        "counted",
+        "due_ms",
+        "head",
+        "key",
+        "machine",
+        "page_count",
+        "pages",
+        "run",
+        "sealed",
+        "tail",
+        "tail_bytes",
+        "waiters",
+        "workflow_id",
+    )
+
+    def __init__(self, workflow_id: str, head: Head | None = None) -> None:
+        self.workflow_id = workflow_id
+        self.key = workflow_id.encode()
+        self.head = head
+        self.run: Run | None = None
+        self.machine: Machine | None = None
+        self.tail: list[bytes] = []
+        self.tail_bytes = 0
+        self.pages: list[Page] = []
+        """The sealed history of an open run, oldest first."""
+        self.page_count = head.page_count if head else 0
+        self.sealed = self.page_count
+        """How many pages are on the log already."""
+        self.due_ms = 0
+        """When the partition's clock has this cell next; 0 is never."""
+        self.waiters: dict[str, ReplyTo] = {}
+        """Clients that wait for the end, by request."""
+        self.counted: Status | None = None
+        """The status under which the partition counts this workflow."""
+
+    @property
+    def status(self) -> Status:
+        if self.run is not None:
+            return self.run.status
+        return self.head.status if self.head else "running"
+
+    @property
+    def run_id(self) -> str:
+        if self.run is not None:
+            return self.run.run_id
+        return self.head.run_id if self.head else ""
+
+    @property
+    def request_id(self) -> str:
+        if self.run is not None:
+            return self.run.request_id
+        return self.head.request_id if self.head else ""
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def new_run(self) -> Run:
+        """Forget the former run, which has ended, and stand ready for the events of the next."""
+        self.cool()
+        self.head = None
+        self.run = Run(self.workflow_id)
+        self.tail, self.tail_bytes = [], 0
+        self.pages, self.page_count, self.sealed = [], 0, 0
+        self.due_ms = 0
+        return self.run
+
+    def warm(self) -> Run:
+        """The run, rebuilt from the head and its pages when the cell is cold."""
+        if self.run is None:
+            run = Run(self.workflow_id)
+            for event in self.history():
+                apply(run, event)
+            self.tail = self._split_tail()
+            self.tail_bytes = sum(map(len, self.tail))
+            self.run = run
+        return self.run
+
+    def cool(self) -> None:
+        """Drop the code and, once a run has ended, all but its head."""
+        if self.machine is not None:
+            self.machine.close()
+            self.machine = None
+        if self.ended:
+            self.run = None
+            self.tail, self.tail_bytes, self.pages = [], 0, []
+
+    def append(self, event: HistoryEvent) -> None:
+        """Add an event to the history and fold it into the run."""
+        assert self.run is not None, "events are appended to a warm cell only"
+        data = encode(event)
+        self.tail.append(data)
+        self.tail_bytes += len(data)
+        apply(self.run, event)
+
+    def rewind(self, tail_length: int) -> None:
+        """Take back the events of a turn that broke: those after the first `tail_length` of the tail."""
+        self.tail = self.tail[:tail_length]
+        self.tail_bytes = sum(map(len, self.tail))
+        run = Run(self.workflow_id)
+        for event in self._events(self.pages, self.tail):
+            apply(run, event)
+        self.run = run
+
+    def history(self) -> list[Event]:
+        """Every event of the run, decoded."""
+        if self.run is not None:
+            return list(self._events(self.pages, self.tail))
+        return list(self._events(self.pages, self._split_tail()))
+
+    def last_event(self) -> Event:
+        """The newest event: of an ended run, its ending. It is never sealed away."""
+        tail = self.tail or self._split_tail()
+        return decode_events(join_events(tail[-1:]))[0]
+
+    def seal(self) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) of the pages that this turn completed. The last event always stays in the tail."""
+        if self.tail_bytes > PAGE_BYTES:
+            self._seal_tail()
+        for page in self.pages[self.sealed :]:
+            yield page_key(self.workflow_id, page.run_id, page.number), encode(page)
+        self.sealed = self.page_count
+
+    def encode_head(self) -> bytes:
+        """The head as it stands now; keeps it as the cold form."""
+        run = self.run
+        assert run is not None, "a head is made from a warm cell"
+        due_ms = _LOOK_AT_ONCE_MS if run.has_open_inline else next_due_ms(run)
+        self.head = Head(
+            run_id=run.run_id,
+            workflow=run.workflow,
+            status=run.status,
+            created_ms=run.created_ms,
+            updated_ms=run.updated_ms,
+            event_count=run.last_event_id,
+            version=run.version,
+            request_id=run.request_id,
+            page_count=self.page_count,
+            next_due_ms=due_ms,
+            reason=run.reason,
+            tail=join_events(self.tail),
+        )
+        return encode(self.head)
+
+    def _seal_tail(self) -> None:
+        assert self.run is not None, "only a warm cell has a tail to seal"
+        first_event_id = self.run.last_event_id - len(self.tail) + 1
+        chunk: list[bytes] = []
+        chunk_bytes = 0
+        for event in self.tail[:-1]:
+            if chunk and chunk_bytes + len(event) > PAGE_BYTES_MAX:
+                self._add_page(first_event_id, chunk)
+                first_event_id += len(chunk)
+                chunk, chunk_bytes = [], 0
+            chunk.append(event)
+            chunk_bytes += len(event)
+        if chunk:
+            self._add_page(first_event_id, chunk)
+        self.tail = self.tail[-1:]
+        self.tail_bytes = sum(map(len, self.tail))
+
+    def _add_page(self, first_event_id: int, events: list[bytes]) -> None:
+        page = Page(self.run_id, self.page_count, first_event_id, join_events(events))
+        self.pages.append(page)
+        self.page_count += 1
+
+    def _split_tail(self) -> list[bytes]:
+        if self.head is None:
+            return []
+        return [bytes(event) for event in decode_payload(self.head.tail, list[Payload])]
+
+    @staticmethod
+    def _events(pages: list[Page], tail: list[bytes]) -> Iterator[Event]:
+        for page in pages:
+            yield from decode_events(page.events)
+        if tail:
+            yield from decode_events(join_events(tail))

@@ -1,0 +1,389 @@
+"""The workflow worker: one thread, one loop, one transaction per poll.
+
+poll a batch -> take the turns -> commit everything they did together with the consumed offsets -> answer clients. Group
+commit makes the batch grow with the load. Whatever goes wrong with a commit, the answer is the same: forget the
+partitions' memory, take a new producer, and read back from the log what really happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from weft.codec import encode
+from weft.errors import CommitUnknownError, FencedError, LogError
+from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
+from weft.metrics import WorkerMetrics
+from weft.records import STATUSES
+from weft.topics import Namespace
+from weft.worker._batch import Batch
+from weft.worker._inline import InlineRunner
+from weft.worker._partition import Partition
+from weft.worker._takeover import Takeover, fence_former_owners
+from weft.workflow import Workflow
+
+logger = logging.getLogger("weft.worker")
+
+RECORDS_MAX = 1000
+"""Records of one transaction: bounds its size, its latency and what a failed commit repeats."""
+DUE_MAX = 1000
+"""Timers and retries of one partition in one transaction."""
+_REBUILD_RECORDS_MAX = 5000
+_IDLE_S = 0.1
+_INLINE_WAIT_S = 0.001
+_COMMIT_TIMEOUT_S = 30.0
+_FENCE_TIMEOUT_S = 30.0
+_COMMITTED_TIMEOUT_S = 10.0
+_RECOVERIES_MAX = 20
+"""Commits that may fail in a row before the worker gives up and says so."""
+_RECOVERY_PAUSE_S = 0.2
+_REPORT_S = 0.5
+
+
+class PartitionOwner:
+    """Owns partitions of a namespace and takes their workflows' turns. `run` blocks; `stop` is thread-safe."""
+
+    def __init__(
+        self,
+        log: Log,
+        namespace: Namespace,
+        *,
+        workflows: Mapping[str, Workflow[Any, Any]],
+        queues: frozenset[str],
+        partition_count: int,
+        inline: InlineRunner,
+        metrics: WorkerMetrics,
+        instance_id: str,
+        session_timeout_s: float = 6.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._log = log
+        self._namespace = namespace
+        self._workflows = workflows
+        self._queues = queues
+        self._partition_count = partition_count
+        self._inline = inline
+        self._metrics = metrics
+        self._instance_id = instance_id
+        self._session_timeout_s = session_timeout_s
+        self._clock = clock
+        self._transactional_id = f"weft-{namespace.name}-{instance_id}"
+        self._topics = (namespace.signals, namespace.results, namespace.messages, namespace.queries)
+        self._producer: TransactionalProducer | None = None
+        self._replies = log.producer()
+        self._consumer: GroupConsumer | None = None
+        self._assigned: set[int] = set()
+        self._serving: dict[int, Partition] = {}
+        self._takeovers: list[Takeover] = []
+        self._fresh: list[Partition] = []
+        self._positions: dict[tuple[str, int], int] = {}
+        self._assigned_at: dict[int, float] = {}
+        self._failures = 0
+        self._report_at = 0.0
+        self._stopping = threading.Event()
+        self._drain_until = 0.0
+        self.last_step = time.monotonic()
+
+    # From outside.
+
+    @property
+    def ready(self) -> bool:
+        """Every assigned partition is rebuilt and served."""
+        return bool(self._assigned) and len(self._serving) == len(self._assigned)
+
+    def stop(self, drain_s: float) -> None:
+        """Finish what is under way, for at most `drain_s`, then let `run` return."""
+        self._drain_until = time.monotonic() + drain_s
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serve until stopped. Raises what the worker cannot mend by rebuilding."""
+        self._producer = self._new_producer()
+        self._consumer = self._log.group_consumer(
+            self._namespace.workflow_group,
+            self._topics,
+            self,
+            instance_id=self._instance_id,
+            session_timeout_s=self._session_timeout_s,
+        )
+        try:
+            while not self._stopping.is_set():
+                self._step()
+            self._drain()
+        finally:
+            self._close()
+
+    # Assignment, told from inside of poll.
+
+    def on_assigned(self, partitions: Sequence[int]) -> None:
+        logger.info("partitions %s of %s assigned", list(partitions), self._namespace.name)
+        self._assigned.update(partitions)
+        self._begin_takeover(partitions)
+
+    def on_revoked(self, partitions: Sequence[int]) -> None:
+        # Nothing is under way here: a batch is committed before the next poll.
+        logger.info("partitions %s of %s given up", list(partitions), self._namespace.name)
+        self._forget(partitions)
+        self._assigned.difference_update(partitions)
+
+    def on_lost(self, partitions: Sequence[int]) -> None:
+        logger.warning("partitions %s of %s lost to another worker", list(partitions), self._namespace.name)
+        self._forget(partitions)
+        self._assigned.difference_update(partitions)
+
+    def on_stalled(self, partitions: Sequence[int]) -> None:
+        fenced = fence_former_owners(
+            self._log, self._namespace, partitions, self._transactional_id
+        )
+        logger.warning("fenced %s, which left transactions open on %s", fenced, list(partitions))
+
+    # The loop.
+
+    def _step(self) -> None:
+        assert self._consumer is not None, "run() opens the consumer"
+        self.last_step = time.monotonic()
+        records = self._consumer.poll(RECORDS_MAX, self._wait_s())
+        member = self._consumer.member() if self._assigned else None
+        try:
+            self._advance_takeovers()
+            batch = self._take_turns(records)
+            if member is not None:
+                self._commit(batch, member)
+        except LogError as error:
+            if not _is_mendable(error):
+                raise
+            self._recover(error)
+        else:
+            self._after_commit(batch)
+
+    def _take_turns(self, records: list[LogRecord]) -> Batch:
+        batch = Batch(self._namespace)
+        now_ms = int(self._clock() * 1000)
+        serving = self._serving
+        for partition in self._fresh:
+            partition.resume_blocked(batch, now_ms)
+        self._fresh.clear()
+        served = [record for record in records if record.partition in serving]
+        if len(served) < len(records):
+            self._put_back([record for record in records if record.partition not in serving])
+        batch.read(served)
+        for record in served:
+            serving[record.partition].handle(record, batch, now_ms)
+        for owner, workflow_id, result in self._inline.take():
+            # A result that was asked for before a failed commit belongs to a past that did not happen.
+            if isinstance(owner, Partition) and serving.get(owner.number) is owner:
+                owner.handle_result(workflow_id, result, batch, now_ms)
+        for partition in serving.values():
+            partition.fire_due(batch, now_ms, DUE_MAX)
+            partition.flush(batch)
+        for number, workflow_id, task in batch.inline:
+            self._inline.submit(serving[number], workflow_id, task)
+        return batch
+
+    def _put_back(self, records: Sequence[LogRecord]) -> None:
+        """Read again what came before its partition was served (delivered while its pause took effect)."""
+        assert self._consumer is not None, "run() opens the consumer"
+        first: dict[tuple[str, int], int] = {}
+        for record in records:
+            if record.partition in self._assigned:
+                first.setdefault((record.topic, record.partition), record.offset)
+        for (topic, number), offset in first.items():
+            self._consumer.seek(topic, number, offset)
+
+    def _commit(self, batch: Batch, member: GroupMember) -> None:
+        only_queries = all(topic == self._namespace.queries for topic, _ in batch.next_offsets)
+        if not batch.writes and only_queries:
+            return
+        assert self._producer is not None, "run() makes the producer"
+        began = time.perf_counter()
+        self._positions.update(batch.next_offsets)
+        next_offsets = dict(batch.next_offsets)
+        for number in batch.partitions:
+            # Only the offsets call checks the generation: each partition that is written must be in it.
+            signals = (self._namespace.signals, number)
+            next_offsets.setdefault(signals, self._positions[signals])
+        producer = self._producer
+        producer.begin()
+        for topic, partition, key, value, headers in batch.writes:
+            producer.append(topic, partition, key, value, headers)
+        producer.send_offsets(next_offsets, member)
+        producer.commit(_COMMIT_TIMEOUT_S)
+        self._failures = 0
+        self._metrics.batch_records.observe(batch.record_count)
+        self._metrics.transaction_seconds.observe(time.perf_counter() - began)
+
+    def _after_commit(self, batch: Batch) -> None:
+        topic = self._namespace.replies
+        for to, reply in batch.replies:
+            self._replies.produce(topic, to.partition, to.client.encode(), encode(reply))
+        self._replies.poll(0)
+        self._report()
+
+    def _wait_s(self) -> float:
+        if self._takeovers or self._fresh:
+            return 0.0
+        wait_s = _INLINE_WAIT_S if self._inline.running else _IDLE_S
+        due = [due_ms for partition in self._serving.values() if (due_ms := partition.next_due_ms())]
+        if due:
+            wait_s = min(wait_s, max(0.0, min(due) / 1000 - self._clock()))
+        return wait_s
+
+    # Taking over.
+
+    def _begin_takeover(self, partitions: Sequence[int]) -> None:
+        for number in partitions:
+            self._assigned_at[number] = time.monotonic()
+        self._takeovers.append(
+            Takeover(self._log, self._namespace, partitions, self._new_partition)
+        )
+
+    def _new_partition(self, number: int) -> Partition:
+        return Partition(
+            number,
+            namespace=self._namespace,
+            partition_count=self._partition_count,
+            workflows=self._workflows,
+            queues=self._queues,
+        )
+
+    def _advance_takeovers(self) -> None:
+        for takeover in list(self._takeovers):
+            if not takeover.claimed:
+                self._claim(takeover)
+            for partition in takeover.read(_REBUILD_RECORDS_MAX, 0.05):
+                self._serve(partition)
+            if not takeover.numbers:
+                self._metrics.rebuild_records.inc(takeover.record_count)
+                takeover.close()
+                self._takeovers.remove(takeover)
+
+    def _claim(self, takeover: Takeover) -> None:
+        assert self._consumer is not None, "run() opens the consumer"
+        assert self._producer is not None, "run() makes the producer"
+        wanted = [(topic, number) for number in takeover.numbers for topic in self._topics]
+        committed = self._consumer.committed(wanted, _COMMITTED_TIMEOUT_S)
+        for position in wanted:
+            self._positions[position] = committed.get(position, 0)
+        takeover.claim(
+            self._producer,
+            self._consumer.member(),
+            {position: self._positions[position] for position in wanted},
+            instance_id=self._instance_id,
+            now_ms=int(self._clock() * 1000),
+        )
+
+    def _serve(self, partition: Partition) -> None:
+        assert self._consumer is not None, "run() opens the consumer"
+        self._serving[partition.number] = partition
+        self._fresh.append(partition)
+        self._consumer.resume([partition.number])
+        seconds = time.monotonic() - self._assigned_at[partition.number]
+        self._metrics.rebuild_seconds.observe(seconds)
+        logger.info(
+            "partition %s of %s is served: %s workflows after %.2f s",
+            partition.number,
+            self._namespace.name,
+            len(partition.cells),
+            seconds,
+        )
+
+    def _forget(self, partitions: Sequence[int]) -> None:
+        for number in partitions:
+            partition = self._serving.pop(number, None)
+            if partition is not None:
+                partition.close()
+        self._fresh = [partition for partition in self._fresh if partition.number in self._serving]
+        for takeover in list(self._takeovers):
+            takeover.drop(partitions)
+            if not takeover.numbers:
+                takeover.close()
+                self._takeovers.remove(takeover)
+
+    # When a commit fails.
+
+    def _recover(self, error: LogError) -> None:
+        """The commit did not happen, or nobody knows: forget everything, and read back what the log says."""
+        problem: LogError | None = error
+        while problem is not None:
+            self._failures += 1
+            self._metrics.transaction_aborts.labels(_reason(problem)).inc()
+            if self._failures > _RECOVERIES_MAX:
+                raise problem
+            logger.warning("a commit failed (%s); rebuilding %s", problem, sorted(self._assigned))
+            time.sleep(_RECOVERY_PAUSE_S * min(self._failures - 1, 10))
+            try:
+                self._start_over()
+                problem = None
+            except LogError as again:
+                if not _is_mendable(again):
+                    raise
+                problem = again
+
+    def _start_over(self) -> None:
+        """A new producer, and every assigned partition taken over anew from its committed offsets."""
+        assert self._consumer is not None, "run() opens the consumer"
+        numbers = sorted(self._assigned)
+        self._forget(numbers)
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+        self._producer = self._new_producer()
+        if not numbers:
+            return
+        self._consumer.pause(numbers)
+        wanted = [(topic, number) for number in numbers for topic in self._topics]
+        committed = self._consumer.committed(wanted, _COMMITTED_TIMEOUT_S)
+        for topic, number in wanted:
+            self._consumer.seek(topic, number, committed.get((topic, number), FROM_START))
+        self._begin_takeover(numbers)
+
+    def _new_producer(self) -> TransactionalProducer:
+        producer = self._log.transactional_producer(self._transactional_id)
+        producer.fence(_FENCE_TIMEOUT_S)
+        return producer
+
+    # The end.
+
+    def _drain(self) -> None:
+        """Let inline activities finish and commit what they gave, as long as there is time."""
+        if self._consumer is not None and self._assigned:
+            self._consumer.pause(sorted(self._assigned))
+        while self._inline.running and time.monotonic() < self._drain_until:
+            self._step()
+
+    def _close(self) -> None:
+        for takeover in self._takeovers:
+            takeover.close()
+        if self._consumer is not None:
+            self._consumer.close()
+        if self._producer is not None:
+            self._producer.close()
+        self._replies.flush(5.0)
+        self._replies.close()
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now < self._report_at:
+            return
+        self._report_at = now + _REPORT_S
+        partitions = list(self._serving.values())
+        self._metrics.partitions.set(len(partitions))
+        for status in STATUSES:
+            count = sum(partition.statuses[status] for partition in partitions)
+            self._metrics.runs.labels(status).set(count)
+        for partition in partitions:
+            partition.report(self._metrics)
+
+
+def _is_mendable(error: LogError) -> bool:
+    """Whether rebuilding from the log can help."""
+    return error.retriable or isinstance(error, FencedError | CommitUnknownError)
+
+
+def _reason(error: LogError) -> str:
+    if isinstance(error, FencedError):
+        return "fenced"
+    return "unknown" if isinstance(error, CommitUnknownError) else "unavailable"

@@ -1,0 +1,443 @@
+"""The workflows of one owned partition: records and due times in, effects into a batch out.
+
+No I/O happens here, and the clock comes in as an argument, so the same class serves on both logs and in tests. A partition
+is made from its state records (`load`), served, and thrown away when a commit fails: nothing in it is the truth.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import secrets
+from collections import Counter
+from collections.abc import Callable, Container, Mapping
+from typing import Any
+
+from weft.codec import (
+    MalformedError,
+    decode_messages,
+    decode_queries,
+    decode_results,
+    decode_signals,
+    decode_state,
+    encode,
+)
+from weft.core import Due, decide, decide_start
+from weft.errors import UsageError
+from weft.log import LogRecord
+from weft.metrics import WorkerMetrics
+from weft.records import (
+    AwaitResult,
+    CancelWorkflow,
+    Claim,
+    ForwardedRecord,
+    Head,
+    Page,
+    Payload,
+    PurgeWorkflow,
+    ReplyTo,
+    ResultsRecord,
+    SignalsRecord,
+    SignalWorkflow,
+    StartWorkflow,
+    Status,
+    TerminateWorkflow,
+)
+from weft.topics import Namespace, check_workflow_id, partition_of
+from weft.worker import _answers as answers
+from weft.worker._batch import Batch
+from weft.worker._cell import Cell, page_key
+from weft.worker._turn import Turn
+from weft.workflow import Workflow
+
+
+class Partition:
+    """Everything that the owner of partition `number` knows. Used by one thread."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        namespace: Namespace,
+        partition_count: int,
+        workflows: Mapping[str, Workflow[Any, Any]],
+        queues: Container[str],
+    ) -> None:
+        self.number = number
+        self.cells: dict[str, Cell] = {}
+        self.statuses: Counter[str] = Counter()
+        """How many workflows there are, by status."""
+        self.dropped: Counter[str] = Counter()
+        """Records that changed nothing, by reason, since the owner last asked."""
+        self.forwarded_count = 0
+        self.deadlettered: Counter[str] = Counter()
+        """Records put aside, by topic."""
+        self._namespace = namespace
+        self._partition_count = partition_count
+        self._pages: dict[str, dict[tuple[str, int], Page]] = {}
+        self._turn = Turn(
+            number, namespace=namespace.name, workflows=workflows, queues=queues
+        )
+        self._clock: list[tuple[int, str]] = []
+        self._dirty: dict[str, Cell] = {}
+        self._handlers: dict[str, Callable[[LogRecord, Batch, int], None]] = {
+            namespace.signals: self._on_signals,
+            namespace.results: self._on_results,
+            namespace.messages: self._on_messages,
+            namespace.queries: self._on_queries,
+        }
+
+    # Rebuilding.
+
+    def load(self, record: LogRecord) -> Claim | None:
+        """Take in one record of the state topic; returns it if it is a claim."""
+        key = (record.key or b"").decode()
+        workflow_id, _, rest = key.partition("\0")
+        if record.value is None:
+            self._unload(workflow_id, rest)
+            return None
+        state = decode_state(record.value)
+        if isinstance(state, Head):
+            self.cells[workflow_id] = Cell(workflow_id, state)
+        elif isinstance(state, Page):
+            self._pages.setdefault(workflow_id, {})[state.run_id, state.number] = state
+        else:
+            return state
+        return None
+
+    def loaded(self) -> None:
+        """All state is in: give each open run its pages and its place on the clock."""
+        for cell in self.cells.values():
+            head = cell.head
+            self._count(cell, cell.status)
+            if head is None or cell.ended:
+                continue
+            pages = self._pages.get(cell.workflow_id, {})
+            cell.pages = [pages[head.run_id, number] for number in range(head.page_count)]
+            self._set_clock(cell, head.next_due_ms)
+        self._pages = {}
+
+    def resume_blocked(self, batch: Batch, now_ms: int) -> None:
+        """Try every blocked run again: this worker's code may be the one that fits."""
+        for cell in list(self.cells.values()):
+            if cell.status == "blocked":
+                deferred = self._turn.unblock(cell, batch, now_ms)
+                if deferred is not None:
+                    self._touch(cell)
+                    for event in deferred:
+                        self._take_up(cell, event.source, event.record, batch, now_ms)
+
+    def _unload(self, workflow_id: str, page: str) -> None:
+        if not page:
+            self.cells.pop(workflow_id, None)
+        elif workflow_id in self._pages:
+            run_id, _, number = page.rpartition("\0")
+            self._pages[workflow_id].pop((run_id, int(number)), None)
+
+    # Serving.
+
+    def handle(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
+        """One record that came in. What cannot be understood is put aside; it never stops the partition."""
+        try:
+            self._handlers[record.topic](record, batch, now_ms)
+        except MalformedError as error:
+            self._put_aside(record, batch, str(error))
+
+    def handle_result(
+        self, workflow_id: str, result: ResultsRecord, batch: Batch, now_ms: int
+    ) -> None:
+        """The result of an inline activity."""
+        cell = self.cells.get(workflow_id)
+        if cell is None:
+            self.dropped["no such workflow"] += 1
+        else:
+            self._take_result(cell, result, batch, now_ms)
+
+    def fire_due(self, batch: Batch, now_ms: int, count_max: int) -> int:
+        """Let what is due happen, oldest first, one item a workflow at a time; returns how many did."""
+        fired = 0
+        while fired < count_max and self._clock and self._clock[0][0] <= now_ms:
+            due_ms, workflow_id = heapq.heappop(self._clock)
+            cell = self.cells.get(workflow_id)
+            if cell is None or cell.due_ms != due_ms:
+                continue
+            cell.due_ms = 0
+            self._fire(cell, batch, now_ms)
+            fired += 1
+        return fired
+
+    def next_due_ms(self) -> int:
+        """When something is due next; 0 is never."""
+        while self._clock:
+            due_ms, workflow_id = self._clock[0]
+            cell = self.cells.get(workflow_id)
+            if cell is not None and cell.due_ms == due_ms:
+                return due_ms
+            heapq.heappop(self._clock)
+        return 0
+
+    def flush(self, batch: Batch) -> None:
+        """Write one head for each workflow that changed, and the pages that its history completed."""
+        for cell in self._dirty.values():
+            for key, value in cell.seal():
+                batch.state(self.number, key, value)
+            batch.state(self.number, cell.key, cell.encode_head())
+            self._count(cell, cell.status)
+            if cell.ended:
+                self._answer_waiters(cell, batch)
+                cell.cool()
+        self._dirty.clear()
+
+    def report(self, metrics: WorkerMetrics) -> None:
+        """Add what was counted since the last report."""
+        metrics.turns.inc(self._turn.count)
+        metrics.forwarded.inc(self.forwarded_count)
+        for reason, count in self.dropped.items():
+            metrics.dropped.labels(reason).inc(count)
+        for topic, count in self.deadlettered.items():
+            metrics.deadletters.labels(topic).inc(count)
+        self._turn.count = self.forwarded_count = 0
+        self.dropped.clear()
+        self.deadlettered.clear()
+
+    def close(self) -> None:
+        """Drop all code that waits."""
+        for cell in self.cells.values():
+            if cell.machine is not None:
+                cell.machine.close()
+        self.cells.clear()
+
+    # Records, by topic.
+
+    def _on_signals(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
+        workflow_id = self._workflow_id(record)
+        request = decode_signals(record.value)
+        if not self._is_ours(workflow_id):
+            self._forward(record, "signals", batch)
+            return
+        reason = self._take_request(workflow_id, request, batch, now_ms)
+        if reason and request.reply_to is None:
+            self._put_aside(record, batch, reason)
+
+    def _on_results(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
+        workflow_id = self._workflow_id(record)
+        result = decode_results(record.value)
+        cell = self.cells.get(workflow_id)
+        if cell is not None:
+            self._take_result(cell, result, batch, now_ms)
+        elif self._is_ours(workflow_id):
+            self.dropped["no such workflow"] += 1
+        else:
+            self._forward(record, "results", batch)
+
+    def _on_messages(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
+        workflow_id = self._workflow_id(record)
+        message = decode_messages(record.value)
+        if not self._is_ours(workflow_id):
+            raise MalformedError("it was forwarded to a partition that is not its workflow's either")
+        if message.source == "results":
+            self.handle_result(workflow_id, decode_results(message.record), batch, now_ms)
+            return
+        request = decode_signals(message.record)
+        reason = self._take_request(workflow_id, request, batch, now_ms)
+        if reason and request.reply_to is None:
+            self._put_aside(record, batch, reason)
+
+    def _on_queries(self, record: LogRecord, batch: Batch, _now_ms: int) -> None:
+        query: AwaitResult = decode_queries(record.value)
+        cell = self.cells.get(self._workflow_id(record))
+        to = query.reply_to
+        if cell is None or (query.run_id and query.run_id != cell.run_id):
+            batch.reply(to, answers.unknown(to))
+        elif cell.ended and cell.workflow_id not in self._dirty:
+            batch.reply(to, answers.ended(to, cell))
+        else:
+            cell.waiters[to.request] = to
+
+    def _workflow_id(self, record: LogRecord) -> str:
+        try:
+            workflow_id = (record.key or b"").decode()
+            check_workflow_id(workflow_id)
+        except (UnicodeDecodeError, UsageError) as error:
+            raise MalformedError(f"its key is not a workflow ID: {error}") from None
+        return workflow_id
+
+    def _is_ours(self, workflow_id: str) -> bool:
+        return (
+            workflow_id in self.cells
+            or partition_of(workflow_id.encode(), self._partition_count) == self.number
+        )
+
+    def _forward(self, record: LogRecord, source: str, batch: Batch) -> None:
+        """Other clients hash keys otherwise (librdkafka: CRC32). Moved in our transaction, so exactly once."""
+        assert record.key is not None and record.value is not None, "checked before"
+        forwarded = ForwardedRecord(
+            source, record.topic, record.partition, record.offset, Payload(record.value)
+        )
+        target = partition_of(record.key, self._partition_count)
+        batch.forward(self.number, target, record.key, encode(forwarded))
+        self.forwarded_count += 1
+
+    def _put_aside(self, record: LogRecord, batch: Batch, reason: str) -> None:
+        batch.deadletter(record, reason)
+        self.deadlettered[record.topic] += 1
+
+    # Requests. Each returns why it could not be met; empty when it was.
+
+    def _take_request(
+        self, workflow_id: str, request: SignalsRecord, batch: Batch, now_ms: int
+    ) -> str:
+        cell = self.cells.get(workflow_id)
+        if isinstance(request, StartWorkflow):
+            return self._start(cell or Cell(workflow_id), request, batch, now_ms)
+        to = request.reply_to
+        if cell is None:
+            if to is not None:
+                batch.reply(to, answers.unknown(to))
+            return f"there is no workflow {workflow_id!r}"
+        if isinstance(request, PurgeWorkflow):
+            reason = self._purge(cell, request, batch)
+        elif cell.ended:
+            reason = f"workflow {workflow_id!r} has ended ({cell.status})"
+        else:
+            self._take(cell, "signals", request, batch, now_ms)
+            reason = ""
+        if to is not None:
+            answer = answers.refused(to, cell, reason) if reason else answers.accepted(to, cell)
+            batch.reply(to, answer)
+        return reason
+
+    def _start(self, cell: Cell, request: StartWorkflow, batch: Batch, now_ms: int) -> str:
+        to = request.reply_to
+        exists = cell.workflow_id in self.cells
+        if exists and cell.request_id == request.request_id:
+            self._answer_start(cell, to, batch)
+            return ""
+        if exists and not cell.ended:
+            if request.on_conflict == "use_existing":
+                self._answer_start(cell, to, batch)
+                return ""
+            if request.on_conflict == "fail":
+                if to is not None:
+                    batch.reply(to, answers.conflict(to, cell))
+                return f"workflow {cell.workflow_id!r} is running already"
+            self._take(cell, "signals", TerminateWorkflow("replaced by a new run"), batch, now_ms)
+            self._answer_waiters(cell, batch)
+        self._delete_pages(cell, batch)
+        cell.new_run()
+        self.cells[cell.workflow_id] = cell
+        decision = decide_start(
+            request,
+            run_id=secrets.token_hex(8),
+            version=self._turn.version_of(request.workflow),
+            now_ms=now_ms,
+        )
+        self._turn.start(cell, decision, batch)
+        self._touch(cell)
+        self._answer_start(cell, to, batch)
+        return ""
+
+    def _answer_start(self, cell: Cell, to: ReplyTo | None, batch: Batch) -> None:
+        if to is None:
+            return
+        if to.until == "accepted":
+            batch.reply(to, answers.accepted(to, cell))
+        elif cell.ended and cell.workflow_id not in self._dirty:
+            batch.reply(to, answers.ended(to, cell))
+        else:
+            cell.waiters[to.request] = to
+
+    def _purge(self, cell: Cell, request: PurgeWorkflow, batch: Batch) -> str:
+        if request.run_id and request.run_id != cell.run_id:
+            return f"workflow {cell.workflow_id!r} has a newer run, {cell.run_id}"
+        if not cell.ended:
+            return f"workflow {cell.workflow_id!r} is {cell.status}: only ended workflows can be purged"
+        self._delete_pages(cell, batch)
+        batch.state(self.number, cell.key, None)
+        self._dirty.pop(cell.workflow_id, None)
+        self._count(cell, None)
+        del self.cells[cell.workflow_id]
+        return ""
+
+    def _delete_pages(self, cell: Cell, batch: Batch) -> None:
+        for number in range(cell.sealed):
+            batch.state(self.number, page_key(cell.workflow_id, cell.run_id, number), None)
+
+    # Turns.
+
+    def _take_result(self, cell: Cell, result: ResultsRecord, batch: Batch, now_ms: int) -> None:
+        if cell.run_id != result.run_id:
+            self.dropped["result of an earlier run"] += 1
+        elif cell.ended:
+            self.dropped["the run has ended"] += 1
+        else:
+            self._take(cell, "results", result, batch, now_ms)
+
+    def _take_up(self, cell: Cell, source: str, record: Payload, batch: Batch, now_ms: int) -> None:
+        """A record that came while the run was blocked."""
+        if cell.ended:
+            self.dropped["the run has ended"] += 1
+        elif source == "results":
+            self._take(cell, source, decode_results(record), batch, now_ms)
+        else:
+            self._take(cell, source, decode_signals(record), batch, now_ms)
+
+    def _take(
+        self,
+        cell: Cell,
+        source: str,
+        request: SignalWorkflow | CancelWorkflow | TerminateWorkflow | ResultsRecord | Any,
+        batch: Batch,
+        now_ms: int,
+    ) -> None:
+        run = cell.warm()
+        if run.status == "blocked" and not isinstance(request, TerminateWorkflow):
+            self._turn.defer(cell, source, request, now_ms)
+            self._touch(cell)
+            return
+        decision = decide(run, request, now_ms=now_ms, draw=random.random())  # noqa: S311  # jitter
+        if decision.events:
+            self._turn.take(cell, decision, batch, source=source, record=request)
+            self._touch(cell)
+        else:
+            self.dropped[decision.dropped] += 1
+
+    def _fire(self, cell: Cell, batch: Batch, now_ms: int) -> None:
+        is_new = cell.run is None
+        run = cell.warm()
+        if is_new:
+            self._turn.restart_inline(cell, batch)
+        if run.status == "blocked":
+            if run.deadline_ms and run.deadline_ms <= now_ms:
+                self._turn.time_out(cell, batch, now_ms)
+                self._touch(cell)
+                return
+        else:
+            decision = decide(run, Due(), now_ms=now_ms, draw=random.random())  # noqa: S311  # jitter
+            if decision.events:
+                self._turn.take(cell, decision, batch)
+                self._touch(cell)
+                return
+        self._set_clock(cell, self._turn.next_look_ms(cell))
+
+    def _touch(self, cell: Cell) -> None:
+        self._dirty[cell.workflow_id] = cell
+        self._set_clock(cell, self._turn.next_look_ms(cell))
+
+    def _set_clock(self, cell: Cell, due_ms: int) -> None:
+        if due_ms and due_ms != cell.due_ms:
+            heapq.heappush(self._clock, (due_ms, cell.workflow_id))
+        cell.due_ms = due_ms
+
+    def _count(self, cell: Cell, status: Status | None) -> None:
+        if cell.counted != status:
+            if cell.counted is not None:
+                self.statuses[cell.counted] -= 1
+            if status is not None:
+                self.statuses[status] += 1
+            cell.counted = status
+
+    def _answer_waiters(self, cell: Cell, batch: Batch) -> None:
+        for to in cell.waiters.values():
+            batch.reply(to, answers.ended(to, cell))
+        cell.waiters.clear()

@@ -1,0 +1,243 @@
+"""One step of one workflow: append what was decided, wake its code, append what the code asks for.
+
+A turn is all or nothing. When the code cannot be driven (it is unknown here, it does not match its history, it broke the
+engine) the turn's events are taken back and the run is blocked with the reason; the record that came is kept with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+from weft.codec import encode
+from weft.core import Decision, DispatchActivity, Run, decide_commands, next_due_ms
+from weft.errors import NondeterminismError, TopicError
+from weft.records import (
+    ActivityTask,
+    HistoryEvent,
+    Payload,
+    RecordDeferred,
+    WorkflowBlocked,
+    WorkflowStarted,
+    WorkflowTimedOut,
+    WorkflowUnblocked,
+)
+from weft.worker._answers import LIFECYCLE, lifecycle_event
+from weft.worker._batch import Batch
+from weft.worker._cell import Cell
+from weft.workflow import ACTIVATIONS, Machine, Workflow
+
+
+_BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
+
+
+class Turn:
+    """Takes the steps of one partition's workflows."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        namespace: str,
+        workflows: Mapping[str, Workflow[Any, Any]],
+        queues: Container[str],
+    ) -> None:
+        self.count = 0
+        self._queues = queues
+        self._partition = partition
+        self._namespace = namespace
+        self._workflows = workflows
+
+    def version_of(self, workflow: str) -> str:
+        definition = self._workflows.get(workflow)
+        return definition.version if definition else ""
+
+    def start(self, cell: Cell, decision: Decision, batch: Batch) -> None:
+        """The first turn of a new run. A workflow that this worker does not know starts blocked."""
+        started = decision.events[0]
+        assert isinstance(started, WorkflowStarted), "a run begins with its start"
+        self._append(cell, started, batch)
+        problem = self._unknown(started.workflow)
+        if problem:
+            self._append(cell, WorkflowBlocked(2, started.time_ms, problem), batch)
+            return
+        cell.machine = Machine(self._workflows[started.workflow], cell.workflow_id)
+        self._guarded(cell, started, batch, mark=1)
+        self.count += 1
+
+    def take(
+        self,
+        cell: Cell,
+        decision: Decision,
+        batch: Batch,
+        *,
+        source: str = "",
+        record: object = None,
+    ) -> None:
+        """Append a decision's events and let the code answer. `record` is kept if the run has to be blocked."""
+        mark = len(cell.tail)
+        now_ms = decision.events[0].time_ms
+        wakes = any(type(event) in ACTIVATIONS for event in decision.events)
+        if wakes and cell.machine is None:
+            problem = self._drive(cell)
+            if problem:
+                self._block(cell, problem, batch, now_ms, source, record)
+                return
+        for event in decision.events:
+            self._append(cell, event, batch)
+            if type(event) in ACTIVATIONS and not self._guarded(
+                cell, event, batch, mark=mark, source=source, record=record
+            ):
+                return
+        for effect in decision.effects:
+            self._dispatch(cell, effect, batch)
+        self.count += 1
+
+    def defer(self, cell: Cell, source: str, record: object, now_ms: int) -> None:
+        """Keep a record for a blocked run."""
+        event_id = _run(cell).last_event_id + 1
+        cell.append(RecordDeferred(event_id, now_ms, source, Payload(encode(record))))
+
+    def unblock(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred] | None:
+        """Try the code of a blocked run again; the records kept for it when it fits, else None."""
+        run = cell.warm()
+        history = cell.history()
+        never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history)
+        problem = self._unknown(run.workflow) if never_ran else self._drive(cell)
+        if problem:
+            return None
+        deferred = run.deferred
+        self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms), batch)
+        if never_ran:
+            cell.machine = Machine(self._workflows[run.workflow], cell.workflow_id)
+            self._guarded(cell, history[0], batch, mark=len(cell.tail))
+        return deferred
+
+    def time_out(self, cell: Cell, batch: Batch, now_ms: int) -> None:
+        """End a blocked run whose time is over."""
+        run = _run(cell)
+        event = WorkflowTimedOut(run.last_event_id + 1, now_ms, run.timeout_ms)
+        self._append(cell, event, batch)
+
+    def restart_inline(self, cell: Cell, batch: Batch) -> None:
+        """After a takeover: run inline activities again whose results were never written."""
+        for activity in _run(cell).activities.values():
+            if activity.inline and not activity.waiting:
+                self._dispatch(cell, DispatchActivity(activity.activity_id, activity.attempt), batch)
+
+    def next_look_ms(self, cell: Cell) -> int:
+        """When the partition's clock must have this cell again; 0 is never."""
+        run = _run(cell)
+        if run.status == "blocked":
+            return run.deadline_ms
+        return next_due_ms(run)
+
+    def _guarded(
+        self,
+        cell: Cell,
+        event: HistoryEvent,
+        batch: Batch,
+        *,
+        mark: int,
+        source: str = "",
+        record: object = None,
+    ) -> bool:
+        """Wake the code; False when it broke: the tail goes back to `mark` events and the run is blocked."""
+        writes, inline = len(batch.writes), len(batch.inline)
+        try:
+            self._activate(cell, event, batch)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever broke, only this run may stop
+            del batch.writes[writes:], batch.inline[inline:]
+            cell.rewind(mark)
+            if cell.machine is not None:
+                cell.machine.close()
+                cell.machine = None
+            reason = f"{type(error).__name__}: {error}"
+            self._block(cell, reason, batch, event.time_ms, source, record)
+            return False
+        return True
+
+    def _activate(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
+        assert cell.machine is not None, "the code is driven before it is woken"
+        commands = cell.machine.activate(event)
+        if not commands:
+            return
+        decision = decide_commands(_run(cell), commands, now_ms=event.time_ms)
+        for asked in decision.events:
+            self._append(cell, asked, batch)
+        if not _run(cell).ended:
+            for effect in decision.effects:
+                self._dispatch(cell, effect, batch)
+
+    def _append(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
+        cell.append(event)
+        kind = LIFECYCLE.get(type(event))
+        if kind is not None:
+            published = lifecycle_event(self._namespace, _run(cell), event, kind)
+            batch.event(self._partition, cell.key, published)
+
+    def _drive(self, cell: Cell) -> str:
+        """Bring the code to where the history ends; the reason when that cannot be."""
+        run = _run(cell)
+        problem = self._unknown(run.workflow)
+        if problem:
+            return problem
+        machine = Machine(self._workflows[run.workflow], cell.workflow_id)
+        try:
+            machine.replay(cell.history())
+        except NondeterminismError as error:
+            machine.close()
+            return str(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever broke, only this run may stop
+            machine.close()
+            return f"replay broke with {type(error).__name__}: {error}"
+        cell.machine = machine
+        return ""
+
+    def _unknown(self, workflow: str) -> str:
+        if workflow in self._workflows:
+            return ""
+        known = ", ".join(sorted(self._workflows)) or "none"
+        return (
+            f"This worker has no workflow {workflow!r} (it has: {known}). Deploy a worker that has it; "
+            "the run continues by itself then."
+        )
+
+    def _block(
+        self, cell: Cell, reason: str, batch: Batch, now_ms: int, source: str, record: object
+    ) -> None:
+        event_id = _run(cell).last_event_id + 1
+        self._append(cell, WorkflowBlocked(event_id, now_ms, reason), batch)
+        if record is not None:
+            self.defer(cell, source, record, now_ms)
+
+    def _dispatch(self, cell: Cell, effect: DispatchActivity, batch: Batch) -> None:
+        run = _run(cell)
+        activity = run.activities.get(effect.activity_id)
+        if activity is None:
+            return  # scheduled and given up within one turn
+        task = ActivityTask(
+            run.run_id,
+            activity.activity_id,
+            effect.attempt,
+            activity.name,
+            activity.input,
+            run.workflow,
+            activity.start_to_close_ms,
+            run.updated_ms,
+        )
+        if activity.inline:
+            batch.inline.append((self._partition, cell.workflow_id, task))
+        elif activity.queue in self._queues:
+            batch.task(self._partition, cell.key, activity.queue, task)
+        else:
+            raise TopicError(
+                f"activity {activity.name!r} goes to task queue {activity.queue!r}, which has no topic. Make it with "
+                f"`weft topics create --queue {activity.queue}` and restart the worker; the run continues by itself then."
+            )
+
+
+def _run(cell: Cell) -> Run:
+    run = cell.run
+    assert run is not None, "turns are taken on warm cells"
+    return run

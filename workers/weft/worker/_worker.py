@@ -1,0 +1,188 @@
+"""A worker process: owns workflow partitions, runs activities, or both."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from weft.activity import Activity
+from weft.errors import TopicError, UsageError
+from weft.log import Log
+from weft.metrics import WorkerMetrics
+from weft.topics import Namespace, catalogue, check, partition_count, queues
+from weft.worker._activities import ActivityWorker
+from weft.worker._attempt import AttemptRunner
+from weft.worker._inline import InlineRunner
+from weft.worker._instance import InstanceSlot
+from weft.worker._owner import PartitionOwner
+from weft.workflow import Workflow
+
+_STUCK_S = 60.0
+"""A loop that has not come round for so long is reported as unhealthy."""
+_WATCH_S = 0.1
+
+
+class Worker:
+    """Runs `workflows` and `activities` on a log until it is stopped.
+
+    With workflows it is a member of the namespace's workflow group and owns partitions; with activities it serves their
+    task queues. Both scale by starting more processes. Raises UsageError when two of a kind share a name.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        namespace: str = "default",
+        workflows: Iterable[Workflow[Any, Any]] = (),
+        activities: Iterable[Activity[..., Any]] = (),
+        queues: Sequence[str] | None = None,
+        instance_id: str | None = None,
+        concurrency: int = 100,
+        metrics: WorkerMetrics | None = None,
+        drain_s: float = 30.0,
+        session_timeout_s: float = 6.0,
+    ) -> None:
+        self.metrics = metrics or WorkerMetrics()
+        self._log = log
+        self._namespace = Namespace(namespace)
+        self._workflows = _by_name("workflow", workflows)
+        self._activities = _by_name("activity", activities)
+        self._queues = tuple(queues) if queues is not None else _queues_of(self._activities.values())
+        self._instance_id = instance_id
+        self._concurrency = concurrency
+        self._drain_s = drain_s
+        self._session_timeout_s = session_timeout_s
+        self._stopping = threading.Event()
+        self._owner: PartitionOwner | None = None
+        self._owner_thread: threading.Thread | None = None
+        self._owner_error: BaseException | None = None
+        self._activity_workers: list[ActivityWorker] = []
+        if not self._workflows and not self._activities:
+            raise UsageError("a worker needs at least one workflow or one activity")
+
+    @property
+    def ready(self) -> bool:
+        """Every owned partition is rebuilt, every queue is served."""
+        if self._owner is None and not self._activity_workers:
+            return False
+        owner_ready = self._owner is None or self._owner.ready
+        return owner_ready and all(worker.ready for worker in self._activity_workers)
+
+    @property
+    def healthy(self) -> bool:
+        """The loops run."""
+        if self._owner_error is not None or any(worker.error for worker in self._activity_workers):
+            return False
+        return self._owner is None or time.monotonic() - self._owner.last_step < _STUCK_S
+
+    def stop(self) -> None:
+        """Drain and return from `run`. May be called from any thread and from a signal handler."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`. Raises TopicError for topics that are not as they should be, and what ended a loop."""
+        partition_count = await asyncio.to_thread(self._check_topics)
+        slot = InstanceSlot(self._namespace.name, self._instance_id)
+        runner = AttemptRunner(self._activities, self.metrics, threads_max=self._concurrency)
+        inline = InlineRunner(runner)
+        try:
+            if self._workflows:
+                self._start_owner(inline, slot.instance_id, partition_count)
+            self._start_activities(runner, slot.instance_id)
+            await self._watch()
+            await self._drain()
+        finally:
+            inline.close()
+            slot.release()
+        self._raise_errors()
+
+    def _check_topics(self) -> int:
+        admin = self._log.admin()
+        try:
+            count = partition_count(admin, self._namespace)
+            specs = catalogue(self._namespace, partitions=count, queues=self._queues)
+            problems = check(admin, specs)
+            if problems:
+                raise TopicError("\n".join(str(problem) for problem in problems))
+            self._known_queues = frozenset(queues(admin, self._namespace))
+            return count
+        finally:
+            admin.close()
+
+    def _start_owner(self, inline: InlineRunner, instance_id: str, partition_count: int) -> None:
+        self._owner = PartitionOwner(
+            self._log,
+            self._namespace,
+            workflows=self._workflows,
+            queues=self._known_queues,
+            partition_count=partition_count,
+            inline=inline,
+            metrics=self.metrics,
+            instance_id=instance_id,
+            session_timeout_s=self._session_timeout_s,
+        )
+        self._owner_thread = threading.Thread(target=self._own, name="weft-owner", daemon=True)
+        self._owner_thread.start()
+
+    def _own(self) -> None:
+        assert self._owner is not None, "started by _start_owner"
+        try:
+            self._owner.run()
+        except BaseException as error:  # noqa: BLE001  # carried to run(), which raises it
+            self._owner_error = error
+
+    def _start_activities(self, runner: AttemptRunner, instance_id: str) -> None:
+        for queue in self._queues:
+            worker = ActivityWorker(
+                self._log,
+                self._namespace,
+                queue,
+                runner,
+                self.metrics,
+                instance_id=instance_id,
+                concurrency=self._concurrency,
+                session_timeout_s=self._session_timeout_s,
+            )
+            worker.start()
+            self._activity_workers.append(worker)
+
+    async def _watch(self) -> None:
+        while not self._stopping.is_set():
+            owner_died = self._owner_thread is not None and not self._owner_thread.is_alive()
+            if owner_died or any(worker.error for worker in self._activity_workers):
+                return
+            await asyncio.sleep(_WATCH_S)
+
+    async def _drain(self) -> None:
+        if self._owner is not None:
+            self._owner.stop(self._drain_s)
+        await asyncio.gather(*(worker.drain(self._drain_s) for worker in self._activity_workers))
+        if self._owner_thread is not None:
+            await asyncio.to_thread(self._owner_thread.join, self._drain_s + _STUCK_S)
+
+    def _raise_errors(self) -> None:
+        if self._owner_error is not None:
+            raise self._owner_error
+        for worker in self._activity_workers:
+            if worker.error is not None:
+                raise worker.error
+
+
+def _by_name(kind: str, definitions: Iterable[Any]) -> dict[str, Any]:
+    by_name: dict[str, Any] = {}
+    for definition in definitions:
+        other = by_name.setdefault(definition.name, definition)
+        if other is not definition:
+            raise UsageError(
+                f"two {kind} definitions are called {definition.name!r}: give one of them another name "
+                f'with @{kind}.define(name="...")'
+            )
+    return by_name
+
+
+def _queues_of(activities: Iterable[Activity[..., Any]]) -> tuple[str, ...]:
+    return tuple(sorted({activity.queue for activity in activities if not activity.inline}))
