@@ -1,0 +1,107 @@
+"""Everything in the README is run, as it stands there: only the broker's address and the namespace are replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.workers import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", README, re.DOTALL))
+SCRIPTS = Path(sys.executable).parent
+ADDRESS = "127.0.0.1:19092"
+
+
+def commands(block: str) -> list[list[str]]:
+    """The shell lines of a block, without their comments."""
+    return [words for line in BLOCKS[block].splitlines() if (words := shlex.split(line, comments=True))]
+
+
+class Shell:
+    """A folder and an environment in which the README's commands run as they are typed."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.folder = folder
+        self.env = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **env}
+        if "WEFT_KAFKA" not in env:
+            self.env.pop("WEFT_KAFKA", None)
+
+    def run(self, words: list[str]) -> str:
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def running(self, words: list[str]) -> Iterator[None]:
+        process = subprocess.Popen(words, cwd=self.folder, env=self.env)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
+    in_order = re.findall(r"<!-- test: (\w+) -->", README)
+    assert in_order == ["hello", "dev", "kafka", "approval", "producer", "client"]
+    untested = re.findall(r"(?<!-->\n)```(?:sh|python)\n(.*?)```", README, re.DOTALL)
+    assert [block.splitlines()[0].split()[:2] for block in untested] == [["make", "demo"]]
+
+
+@pytest.mark.requirement("R2-33", "R3-3", "R3-13")
+def test_hello_runs_on_the_embedded_log_when_it_is_typed_as_in_the_readme(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(BLOCKS["hello"])
+    assert (ROOT / "examples/hello/hello.py").read_text().endswith(BLOCKS["hello"])
+    shell = Shell(tmp_path)
+    dev, start = commands("dev")
+    with shell.running(dev):
+        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
+        assert "Hello, Ada!" in shell.run(start)
+
+
+@pytest.mark.kafka
+def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
+    tmp_path: Path, kafka_address: str, namespace: str
+) -> None:
+    shell = Shell(tmp_path, WEFT_KAFKA=kafka_address, WEFT_NAMESPACE=namespace)
+    (tmp_path / "hello.py").write_text(BLOCKS["hello"])
+    (tmp_path / "fulfil.py").write_text(BLOCKS["approval"])
+    for name in ("producer", "client"):
+        code = BLOCKS[name].replace(ADDRESS, kafka_address).replace("default.signals", f"{namespace}.signals")
+        if name == "client":
+            code = code.replace(f'kafka="{kafka_address}"', f'kafka="{kafka_address}", namespace="{namespace}"')
+        (tmp_path / f"{name}.py").write_text(code)
+    up, export, create, worker, start = commands("kafka")
+    assert up == ["make", "kafka-up"]
+    assert export == ["export", f"WEFT_KAFKA={ADDRESS}"]
+    shell.run(create)
+    with shell.running([word.replace("9100", "0") for word in worker]):
+        assert "Hello, Ada!" in shell.run(start)
+    with shell.running(["weft", "worker", "fulfil.py"]):
+        order = '{"id": "order-1", "lines": ["a lamp", "a chair"]}'
+        shell.run(["weft", "start", "fulfil", "--input", order, "--id", "order-1"])
+        shell.run([sys.executable, "producer.py"])
+        result = shell.run(["weft", "result", "order-1"])
+        assert "approved by Grace" in result
+        assert "shipped a chair" in result
+        seen = shell.run([sys.executable, "client.py"])
+        assert "approved by Ada" in seen
+        assert "SignalReceived" in seen
+        assert "WorkflowCompleted" in seen
+        for command in ("list --filter-status running", "show order-2", "history order-2"):
+            shell.run(["weft", *command.split()])
+        assert "order-2" in shell.run(["weft", "list"])
+        shell.run(["weft", "purge", "--older-than", "0s"])
+        assert "order-2" not in shell.run(["weft", "list"])

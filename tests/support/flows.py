@@ -1,0 +1,71 @@
+"""Workflows that the integration tests run in worker processes. Activities note what they did in the file FLOWS_LOG."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from weft import activity, workflow
+from weft.activity import Retry
+
+
+def note(text: str) -> None:
+    """One line, whole also when the process is killed right after."""
+    path = os.environ.get("FLOWS_LOG")
+    if path:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.write(fd, f"{text}\n".encode())
+        os.close(fd)
+
+
+@activity.define
+async def step(name: str) -> str:
+    note(f"{activity.info().workflow_id} {name}")
+    return f"{name} done"
+
+
+@activity.define(retry=Retry(max_attempts=1))
+async def hold(name: str) -> str:
+    """Takes as long as the file FLOWS_HOLD exists."""
+    note(f"{activity.info().workflow_id} {name} begun")
+    while os.path.exists(os.environ["FLOWS_HOLD"]):
+        await asyncio.sleep(0.05)
+    note(f"{activity.info().workflow_id} {name}")
+    return f"{name} done"
+
+
+@workflow.define
+async def three_steps(ctx: workflow.Context, _order: str) -> list[str]:
+    """A and B are quick; C takes as long as it is held up."""
+    return [
+        await ctx.execute_activity(step, "A"),
+        await ctx.execute_activity(step, "B"),
+        await ctx.execute_activity(hold, "C"),
+    ]
+
+
+@workflow.define
+async def sleep_and_wait(ctx: workflow.Context, seconds: float) -> dict[str, object]:
+    """An activity, a durable sleep, a signal with a long timeout, an activity."""
+    before = await ctx.execute_activity(step, "before")
+    slept_from = ctx.now()
+    await asyncio.sleep(seconds)
+    slept_s = (ctx.now() - slept_from).total_seconds()
+    approval = await ctx.receive_signal("approval", dict[str, object], timeout=3600)
+    after = await ctx.execute_activity(step, "after")
+    return {"before": before, "slept_s": slept_s, "approval": approval, "after": after}
+
+
+@workflow.define
+async def collect(ctx: workflow.Context, count: int) -> list[object]:
+    """So many signals named `item`, in their order."""
+    return [await ctx.receive_signal("item") for _ in range(count)]
+
+
+@workflow.define
+async def long_history(ctx: workflow.Context, count: int) -> int:
+    """Enough steps for several pages of history, then a signal."""
+    for number in range(count):
+        await ctx.execute_activity(step, f"{number:05d} " + "x" * 100)
+    await ctx.receive_signal("go")
+    return count
