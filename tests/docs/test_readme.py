@@ -24,7 +24,9 @@ ADDRESS = "127.0.0.1:19092"
 
 def commands(block: str) -> list[list[str]]:
     """The shell lines of a block, without their comments."""
-    return [words for line in BLOCKS[block].splitlines() if (words := shlex.split(line, comments=True))]
+    return [
+        words for line in BLOCKS[block].splitlines() if (words := shlex.split(line, comments=True))
+    ]
 
 
 class Shell:
@@ -38,7 +40,13 @@ class Shell:
 
     def run(self, words: list[str]) -> str:
         done = subprocess.run(
-            words, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, check=False
+            words,
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -79,9 +87,15 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
     (tmp_path / "hello.py").write_text(BLOCKS["hello"])
     (tmp_path / "fulfil.py").write_text(BLOCKS["approval"])
     for name in ("producer", "client"):
-        code = BLOCKS[name].replace(ADDRESS, kafka_address).replace("default.signals", f"{namespace}.signals")
+        code = (
+            BLOCKS[name]
+            .replace(ADDRESS, kafka_address)
+            .replace("default.signals", f"{namespace}.signals")
+        )
         if name == "client":
-            code = code.replace(f'kafka="{kafka_address}"', f'kafka="{kafka_address}", namespace="{namespace}"')
+            code = code.replace(
+                f'kafka="{kafka_address}"', f'kafka="{kafka_address}", namespace="{namespace}"'
+            )
         (tmp_path / f"{name}.py").write_text(code)
     up, export, create, worker, start = commands("kafka")
     assert up == ["make", "kafka-up"]

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-
 from deploy.kafka._layout import CACHE
 from deploy.kafka._probe import broker_ids, free_ports
 from deploy.kafka.broker import BrokerError, start_broker, start_cluster

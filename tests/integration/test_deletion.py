@@ -47,7 +47,7 @@ def raw_state(address: str, topic: str, partition: int) -> list[tuple[bytes, byt
         assert message is not None, "the broker answers"
         if message.error():
             break
-        records.append((message.key(), message.value()))
+        records.append((message.key() or b"", message.value()))
     consumer.close()
     return records
 

@@ -74,7 +74,9 @@ def test_malformed_and_homeless_signals_are_put_aside_with_the_reason_when_they_
     async def run() -> list[object]:
         async with Client(kafka_log, namespace=topics.name) as client:
             handle = await client.start(collect, 1, id="good-1", wait_s=30)
-            producer = Producer({"bootstrap.servers": kafka_address, "partitioner": "murmur2_random"})
+            producer = Producer(
+                {"bootstrap.servers": kafka_address, "partitioner": "murmur2_random"}
+            )
             for key, value in bad.items():
                 producer.produce(topics.signals, key=key, value=value)
             producer.produce(topics.signals, key="good-1", value=signal("fine"))

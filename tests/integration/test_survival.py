@@ -25,7 +25,9 @@ def env(tmp_path: Path) -> dict[str, str]:
     return {"FLOWS_LOG": str(tmp_path / "notes"), "FLOWS_HOLD": str(tmp_path / "hold")}
 
 
-@pytest.mark.requirement("R1-28", "R2-2", "R2-3", "R2-5", "R2-6", "R2-7", "R2-8", "R2-41", "R2-42", "R3-1", "R3-42")
+@pytest.mark.requirement(
+    "R1-28", "R2-2", "R2-3", "R2-5", "R2-6", "R2-7", "R2-8", "R2-41", "R2-42", "R3-1", "R3-42"
+)
 def test_history_shows_what_was_done_when_a_worker_dies_between_steps_b_and_c(
     kafka_log: Log, topics: Namespace, options: list[str], env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -52,12 +54,16 @@ def test_history_shows_what_was_done_when_a_worker_dies_between_steps_b_and_c(
             ("ActivityCompleted", "step"),
             ("ActivityScheduled", "hold"),
         ]
-        assert [event["input"] for event in shown["events"] if event["type"] == "ActivityScheduled"] == [
+        assert [
+            event["input"] for event in shown["events"] if event["type"] == "ActivityScheduled"
+        ] == [
             ["A"],
             ["B"],
             ["C"],
         ]
-        assert [event["result"] for event in shown["events"] if event["type"] == "ActivityCompleted"] == [
+        assert [
+            event["result"] for event in shown["events"] if event["type"] == "ActivityCompleted"
+        ] == [
             "A done",
             "B done",
         ]
@@ -75,7 +81,12 @@ def test_history_shows_what_was_done_when_a_worker_dies_between_steps_b_and_c(
 
 @pytest.mark.requirement("R1-1", "R2-1", "R2-11", "R2-26", "R2-31", "R3-10", "R3-25")
 def test_workflow_that_sleeps_and_waits_ends_right_when_its_worker_is_killed_twice(
-    kafka_address: str, kafka_log: Log, topics: Namespace, options: list[str], env: dict[str, str], tmp_path: Path
+    kafka_address: str,
+    kafka_log: Log,
+    topics: Namespace,
+    options: list[str],
+    env: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     notes = tmp_path / "notes"
 
@@ -123,7 +134,7 @@ def test_long_history_is_paged_and_replayed_when_its_worker_is_killed(
     async def run() -> None:
         async with Client(kafka_log, namespace=topics.name) as client:
             handle = await client.start(long_history, steps, id="long-1", wait_s=30)
-            while (await handle.describe()).event_count < 2 * steps + 1:
+            while (await handle.describe()).event_count < 2 * steps + 1:  # noqa: ASYNC110  # asked of the log
                 await asyncio.sleep(0.2)
             running.kill()
             running.restart()
@@ -158,5 +169,8 @@ def test_worker_drains_and_exits_cleanly_when_it_is_told_to_stop(
         assert running.process.wait(30) == 0
         assert lines(tmp_path / "notes")[-1] == "drain-1 C", "what was under way was finished"
         running.restart()
-        assert json.loads(weft("result", "drain-1", *options, "--json").stdout)["result"][-1] == "C done"
+        assert (
+            json.loads(weft("result", "drain-1", *options, "--json").stdout)["result"][-1]
+            == "C done"
+        )
     assert lines(tmp_path / "notes").count("drain-1 C") == 1

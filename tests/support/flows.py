@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 from weft import activity, workflow
 from weft.activity import Retry
@@ -28,7 +29,7 @@ async def step(name: str) -> str:
 async def hold(name: str) -> str:
     """Takes as long as the file FLOWS_HOLD exists."""
     note(f"{activity.info().workflow_id} {name} begun")
-    while os.path.exists(os.environ["FLOWS_HOLD"]):
+    while Path(os.environ["FLOWS_HOLD"]).exists():  # noqa: ASYNC110, ASYNC240  # a file is what another process can remove
         await asyncio.sleep(0.05)
     note(f"{activity.info().workflow_id} {name}")
     return f"{name} done"

@@ -1,7 +1,7 @@
 """A run that a test drives by hand: core and machine together, in memory, under a virtual clock.
 
-By default every turn is *replayed*: a fresh machine repeats the history so far (through the codec, as it would come from
-the log), must stand where the live one stands, and must answer the next activation with the same commands. After every
+By default every turn is *replayed*: a fresh machine repeats the history so far (through the codec, as it comes from the
+log), must stand where the live one stands, and must answer the next activation with the same commands. After every
 event the run is rebuilt from the history and must equal the live one.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Self
+
+import msgspec
 
 from weft.codec import decode_events, decode_payload, encode, encode_payload, join_events
 from weft.core import (
@@ -36,6 +38,7 @@ from weft.records import (
     SignalWorkflow,
     StartWorkflow,
     TerminateWorkflow,
+    WorkflowFailed,
 )
 from weft.workflow import ACTIVATIONS, Machine, Workflow
 
@@ -80,6 +83,16 @@ def comparable(commands: Sequence[Command]) -> list[Command]:
         if isinstance(command, FailWorkflow)
         else command
         for command in commands
+    ]
+
+
+def comparable_events(events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
+    """A history without the stack traces of failures."""
+    return [
+        msgspec.structs.replace(event, failure=_without_stack(event.failure))
+        if isinstance(event, WorkflowFailed)
+        else event
+        for event in events
     ]
 
 

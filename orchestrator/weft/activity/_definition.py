@@ -116,7 +116,9 @@ class Activity(Generic[P, R]):
                 f"activity {self.name}{self._signature} takes {len(self._parameters)} arguments, got {len(parts)}"
             )
         arguments = []
-        for name, decode, part in zip(self._parameters, self._argument_decoders, parts, strict=False):
+        for name, decode, part in zip(
+            self._parameters, self._argument_decoders, parts, strict=False
+        ):
             try:
                 arguments.append(decode(part))
             except UsageError as error:
@@ -160,10 +162,10 @@ def define(
 ) -> Any:
     """Make a function an activity.
 
-    `timeout` bounds each attempt (start to close), `queue` names the task queue whose workers run it. `inline=True` runs
-    it in the workflow's own worker: less latency, recorded like any other. Without `retry` it gets `Retry()`.
+    `timeout` bounds each attempt (start to close), `queue` names the task queue whose workers run it. `inline=True`
+    runs it in the workflow's own worker: less latency, recorded like any other. Without `retry` it gets `Retry()`.
     """
-    decorator = Decorator(name, retry or Retry(), timeout, queue, inline)
+    decorator = Decorator(name, retry or Retry(), timeout, queue, inline=inline)
     return decorator if function is None else decorator(function)
 
 
@@ -171,7 +173,7 @@ class Decorator:
     """What `define(...)` with options returns; typed so that the function's signature survives."""
 
     def __init__(
-        self, name: str, retry: Retry, timeout: timedelta | float, queue: str, inline: bool
+        self, name: str, retry: Retry, timeout: timedelta | float, queue: str, *, inline: bool
     ) -> None:
         self._name = name
         self._retry = retry

@@ -10,7 +10,7 @@ from weft.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class ActivityInfo:
-    """`idempotency_key` is the same for every attempt of this step: hand it to services that can refuse a repetition."""
+    """`idempotency_key` is the same for every attempt: hand it to services that can refuse a repetition."""
 
     workflow_id: str
     run_id: str

@@ -36,9 +36,13 @@ class Retry:
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
-            raise UsageError(f"max_attempts counts the first attempt: at least 1, not {self.max_attempts}")
-        if self.backoff_coefficient <= 0:
-            raise UsageError(f"backoff_coefficient must be positive, not {self.backoff_coefficient}")
+            raise UsageError(
+                f"max_attempts counts the first attempt: at least 1, not {self.max_attempts}"
+            )
+        if not 0 < self.backoff_coefficient < float("inf"):
+            raise UsageError(
+                f"backoff_coefficient must be positive and finite, not {self.backoff_coefficient}"
+            )
         if not 0 <= self.jitter <= 1:
             raise UsageError(f"jitter must be between 0 and 1, not {self.jitter}")
         to_ms(self.initial_interval, "initial_interval")

@@ -155,7 +155,7 @@ def _signal_received(run: Run, event: SignalReceived) -> None:
 
 def _cancel_requested(run: Run, event: CancelRequested) -> None:
     run.cancel_requested = True
-    run.reason = event.reason
+    run.cancel_reason = run.reason = event.reason
 
 
 def _blocked(run: Run, event: WorkflowBlocked) -> None:
@@ -167,9 +167,9 @@ def _deferred(run: Run, event: RecordDeferred) -> None:
     run.deferred.append(event)
 
 
-def _unblocked(run: Run, event: WorkflowUnblocked) -> None:
+def _unblocked(run: Run, _event: WorkflowUnblocked) -> None:
     run.status = "running"
-    run.reason = ""
+    run.reason = run.cancel_reason
     run.deferred = []
 
 

@@ -7,7 +7,7 @@ with an ID seen before) gives a decision without events, with `dropped` saying w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 from weft.core._apply import next_due_ms
@@ -192,11 +192,7 @@ def _fail_attempt(
             )
         )
     return Decision(
-        (
-            ActivityFailed(
-                event_id, now_ms, activity.activity_id, activity.name, attempt, failure
-            ),
-        )
+        (ActivityFailed(event_id, now_ms, activity.activity_id, activity.name, attempt, failure),)
     )
 
 
@@ -217,7 +213,8 @@ def _due(run: Run, _record: Due, now_ms: int, draw: float) -> Decision:
             (DispatchActivity(item_id, activity.attempt),),
         )
     failure = FailureInfo(
-        "TimeoutError", f"not done within its start-to-close timeout of {activity.start_to_close_ms} ms"
+        "TimeoutError",
+        f"not done within its start-to-close timeout of {activity.start_to_close_ms} ms",
     )
     return _fail_attempt(run, activity, failure, now_ms, draw)
 
@@ -239,7 +236,7 @@ def _schedule_activity(
 
 
 def _cancel_activity(run: Run, command: CancelActivity, event_id: int, now_ms: int) -> HistoryEvent:
-    _require(command.activity_id in run.activities, run, command)
+    _require_open(run.activities, command.activity_id, run, command)
     return ActivityCancelled(event_id, now_ms, command.activity_id)
 
 
@@ -248,7 +245,7 @@ def _start_timer(_run: Run, command: StartTimer, event_id: int, now_ms: int) -> 
 
 
 def _cancel_timer(run: Run, command: CancelTimer, event_id: int, now_ms: int) -> HistoryEvent:
-    _require(command.timer_id in run.timers, run, command)
+    _require_open(run.timers, command.timer_id, run, command)
     return TimerCancelled(event_id, now_ms, command.timer_id)
 
 
@@ -261,11 +258,11 @@ def _fail(_run: Run, command: FailWorkflow, event_id: int, now_ms: int) -> Histo
 
 
 def _cancelled(run: Run, _command: CancelWorkflowDone, event_id: int, now_ms: int) -> HistoryEvent:
-    return WorkflowCancelled(event_id, now_ms, run.reason)
+    return WorkflowCancelled(event_id, now_ms, run.cancel_reason)
 
 
-def _require(condition: bool, run: Run, command: Command) -> None:
-    if not condition:
+def _require_open(open_ids: Container[int], item_id: int, run: Run, command: Command) -> None:
+    if item_id not in open_ids:
         raise InvariantViolation(
             f"{run.workflow_id}, run {run.run_id}: {command} is about something that is not open"
         )

@@ -15,8 +15,8 @@ from weft.records import ENDED, NULL, FailureInfo, Payload, RecordDeferred, Retr
 class OpenActivity:
     """An activity that the run waits for.
 
-    `attempt` is the one that counts: results of others are dropped. With `waiting` the attempt is not dispatched yet and
-    `due_ms` is when it will be; otherwise `due_ms` is when the attempt times out, 0 while no worker has reported a start.
+    `attempt` is the one that counts: results of others are dropped. With `waiting` it is not dispatched yet and
+    `due_ms` is when it will be; otherwise `due_ms` is when it times out, 0 while no worker has reported a start.
     """
 
     activity_id: int
@@ -52,6 +52,7 @@ class Run:
     """due_ms by timer_id"""
     signal_ids: set[str] = field(default_factory=set)
     cancel_requested: bool = False
+    cancel_reason: str = ""
     deferred: list[RecordDeferred] = field(default_factory=list)
     result: Payload = field(default_factory=lambda: NULL)
     failure: FailureInfo | None = None
@@ -65,4 +66,6 @@ class Run:
 
     @property
     def has_open_inline(self) -> bool:
-        return any(activity.inline and not activity.waiting for activity in self.activities.values())
+        return any(
+            activity.inline and not activity.waiting for activity in self.activities.values()
+        )

@@ -1,6 +1,6 @@
 """Workflows: `from weft import workflow`, then `@workflow.define`."""
 
-from weft.workflow._context import Context, Future, GeneratorContext, WorkflowInfo
+from weft.workflow._context import Context, GeneratorContext, WorkflowInfo
 from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._machine import ACTIVATIONS, Machine
@@ -8,7 +8,6 @@ from weft.workflow._machine import ACTIVATIONS, Machine
 __all__ = [
     "ACTIVATIONS",
     "Context",
-    "Future",
     "GeneratorContext",
     "Machine",
     "Workflow",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random as random_module
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from weft.activity import Activity
@@ -22,18 +23,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-
-class Future(Protocol[R_co]):
-    """An `asyncio.Future` that is already under way: await it, give it to `gather` or `wait`, or cancel it."""
-
-    def __await__(self) -> Generator[Any, None, R_co]: ...
-    def cancel(self, msg: Any | None = None) -> bool: ...
-    def cancelled(self) -> bool: ...
-    def done(self) -> bool: ...
-    def result(self) -> R_co: ...
-    def exception(self) -> BaseException | None: ...
-    def add_done_callback(self, fn: Callable[[Any], object], /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +72,16 @@ class BaseContext:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
 
-    def _schedule(self, activity: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> WorkflowFuture:
+    def _schedule(
+        self, activity: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> WorkflowFuture:
         if isinstance(activity, Activity):
             data, decode = activity.encode_input(args, kwargs), activity.decode_result
         elif isinstance(activity, str):
             if kwargs:
-                raise UsageError(f"activity {activity!r} is called by name: pass positional arguments only")
+                raise UsageError(
+                    f"activity {activity!r} is called by name: pass positional arguments only"
+                )
             data, decode = encode_payload(args), decoder(Any)
         else:
             raise UsageError(
@@ -107,14 +100,14 @@ class BaseContext:
 
 
 class Context(BaseContext):
-    """The context of an async workflow. What it returns are futures: awaitable, and fit for `asyncio.gather` and `wait`."""
+    """The context of an async workflow. What it returns are futures, fit for `asyncio.gather` and `wait`."""
 
     @overload
     def execute_activity(
         self, activity: Activity[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> Future[R]: ...
+    ) -> asyncio.Future[R]: ...
     @overload
-    def execute_activity(self, activity: str, *args: Any) -> Future[Any]: ...
+    def execute_activity(self, activity: str, *args: Any) -> asyncio.Future[Any]: ...
     def execute_activity(self, activity: Any, *args: Any, **kwargs: Any) -> Any:
         """Run an activity; it is on its way at once. Raises ActivityError, when awaited, if it fails for good.
 
@@ -125,11 +118,11 @@ class Context(BaseContext):
     @overload
     def receive_signal(
         self, name: str, hint: type[T], *, timeout: timedelta | float | None = None
-    ) -> Future[T]: ...
+    ) -> asyncio.Future[T]: ...
     @overload
     def receive_signal(
         self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
-    ) -> Future[Any]: ...
+    ) -> asyncio.Future[Any]: ...
     def receive_signal(
         self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
     ) -> Any:
@@ -141,7 +134,7 @@ class Context(BaseContext):
         while True:
             yield await self.receive_signal(name, hint)
 
-    def sleep(self, duration: timedelta | float) -> Future[None]:
+    def sleep(self, duration: timedelta | float) -> asyncio.Future[None]:
         """A durable timer; `asyncio.sleep` is one too."""
         return self._sleep(seconds_of(duration, "sleep"))
 
@@ -170,7 +163,7 @@ class GeneratorContext(BaseContext):
         """The time of the event that is being handled: the same in every replay."""
         return self._now()
 
-    def call_activity(self, activity: Any, *, input: Any = None) -> WorkflowFuture:  # noqa: A002  # Dapr's name
+    def call_activity(self, activity: Any, *, input: Any = None) -> WorkflowFuture:  # Dapr's name
         """Run an activity with one argument (none when `input` is None and the activity takes none)."""
         takes_input = not isinstance(activity, Activity) or activity.takes_input
         return self._schedule(activity, (input,) if takes_input or input is not None else (), {})

@@ -90,9 +90,7 @@ def _input_parameter(function: Callable[..., Any], name: str) -> str:
 
 
 @overload
-def define(
-    function: Callable[[Context, In], Awaitable[Out]], /
-) -> Workflow[In, Out]: ...
+def define(function: Callable[[Context, In], Awaitable[Out]], /) -> Workflow[In, Out]: ...
 @overload
 def define(function: Callable[[Context], Awaitable[Out]], /) -> Workflow[None, Out]: ...
 @overload
@@ -117,7 +115,9 @@ class Decorator:
         self._version = version
 
     @overload
-    def __call__(self, function: Callable[[Context, In], Awaitable[Out]], /) -> Workflow[In, Out]: ...
+    def __call__(
+        self, function: Callable[[Context, In], Awaitable[Out]], /
+    ) -> Workflow[In, Out]: ...
     @overload
     def __call__(self, function: Callable[[Context], Awaitable[Out]], /) -> Workflow[None, Out]: ...
     @overload

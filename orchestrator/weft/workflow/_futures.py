@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from weft.errors import UsageError
 from weft.records import Payload
 
 if TYPE_CHECKING:
+    from weft.workflow._loop import WorkflowLoop
     from weft.workflow._machine import Machine
+
+T = TypeVar("T")
 
 
 class WorkflowFuture(asyncio.Future[Any]):
-    """A future with Dapr's name for `result()`, so that generator workflows read as they do there."""
+    """A future that every replay finds at the same place of a set.
+
+    It has Dapr's names for `result()` and `done()`, so that generator workflows read as they do there.
+    """
+
+    _hash = 0
+
+    def __hash__(self) -> int:
+        if not self._hash:  # most are never asked
+            self._hash = next_hash(self)
+        return self._hash
 
     def get_result(self) -> Any:
         return self.result()
@@ -22,6 +35,31 @@ class WorkflowFuture(asyncio.Future[Any]):
     @property
     def is_complete(self) -> bool:
         return self.done()
+
+
+class WorkflowTask(asyncio.Task[T]):
+    """A task that every replay finds at the same place of a set: a `TaskGroup` cancels its tasks in a set's order."""
+
+    _hash = 0
+
+    def __hash__(self) -> int:
+        if not self._hash:
+            self._hash = next_hash(self)
+        return self._hash
+
+    def get_result(self) -> T:
+        return self.result()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.done()
+
+
+def next_hash(future: asyncio.Future[Any]) -> int:
+    """The next number, in the order of asking, from where the run's ID says: the same in every replay."""
+    loop = cast("WorkflowLoop", future.get_loop())
+    loop.last_hash += 1
+    return loop.last_hash
 
 
 class ActivityFuture(WorkflowFuture):

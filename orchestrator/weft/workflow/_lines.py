@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,3 +24,9 @@ def innermost_line(coroutine: Any) -> str:
             found = innermost_line(frame.f_locals["generator"]) or found
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return found
+
+
+def first_line(function: Callable[..., Any]) -> str:
+    """Where a function begins; empty for what has no code of its own."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}, line {code.co_firstlineno}" if code is not None else ""

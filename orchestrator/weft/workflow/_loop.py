@@ -3,19 +3,24 @@
 Workflow code runs on it as asyncio code runs on any loop, so `gather`, `wait`, `timeout`, `TaskGroup`, `Event`, `Queue`
 and task cancellation are the standard library's own. Two things differ: time is the history's (`time()` stands still
 within an activation), and `call_at` asks for a durable timer. Callbacks run in the order in which they were scheduled,
-until none is left; that alone makes a replay take the same path.
+until none is left, and tasks and futures have the same hashes in every replay (asyncio keeps them in sets, and a set's
+order follows its members' hashes); that alone makes a replay take the same path.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol, TypeVar
+from zlib import crc32
 
 from weft.errors import UsageError
+from weft.workflow._closing import abandon
+from weft.workflow._futures import WorkflowFuture, WorkflowTask
 
 T = TypeVar("T")
 
@@ -46,33 +51,46 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._timers = timers
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
-        self.error: BaseException | None = None
+        self.last_hash = 0
+
+    def seed(self, run_id: str) -> None:
+        """Let the hashes of tasks and futures follow from the run (asyncio has the tasks of all runs in one set)."""
+        self.last_hash = crc32(run_id.encode())
 
     def run_ready(self) -> None:
-        """Run callbacks until none is left."""
-        outer = get_running()
+        """Run callbacks until none is left. A loop that already runs in this thread notices nothing."""
+        outer, hooks = get_running(), sys.get_asyncgen_hooks()
         set_running(self)
+        sys.set_asyncgen_hooks(None, None)
         try:
             ready = self._ready
             while ready:
                 handle = ready.popleft()
-                if not handle._cancelled:  # type: ignore[attr-defined]
+                if not handle._cancelled:
                     handle._run()
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
 
     def close(self) -> None:
-        """Forget everything: close what still waits, without letting it do anything more."""
-        self._ready.clear()
-        outer = get_running()
-        set_running(None)
+        """Forget everything: close what still waits, without letting it do anything more.
+
+        This loop counts as the running one meanwhile: a task that a `finally` block makes is dropped here with the
+        others, instead of running on the thread's own loop.
+        """
+        outer, hooks = get_running(), sys.get_asyncgen_hooks()
+        set_running(self)
+        sys.set_asyncgen_hooks(None, None)
         try:
-            for task in self._tasks:
-                if not task.done():
-                    _abandon(task)
+            while self._tasks:
+                task = self._tasks.pop(0)
+                coroutine = task.get_coro()
+                if not task.done() and coroutine is not None:
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    abandon(coroutine)
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
-        self._tasks.clear()
         self._ready.clear()
 
     # What tasks, futures and the asyncio library use of a loop.
@@ -105,7 +123,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             self._timers.cancel_timer(handle.timer_id)
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return WorkflowFuture(loop=self)
 
     def create_task(  # type: ignore[override]
         self,
@@ -114,7 +132,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        task = WorkflowTask(coro, loop=self, name=name, context=context)
         self._tasks.append(task)
         if len(self._tasks) > 64 and len(self._tasks) % 64 == 0:
             self._tasks = [task for task in self._tasks if not task.done()]
@@ -140,29 +158,36 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             f"{what} is not possible in a workflow: its code is replayed. Do it in an activity."
         )
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         raise self._refuse("running something in a thread or process")
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         raise self._refuse("a call from another thread")
 
     async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
         raise self._refuse("network access")
 
-    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
         raise self._refuse("network access")
 
     async def shutdown_asyncgens(self) -> None:
         return None
 
 
-def _abandon(task: asyncio.Task[Any]) -> None:
-    """End a waiting coroutine without running the rest of it. Its `finally` blocks run; what they await is refused."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine = task.get_coro()
-    if coroutine is None:
-        return
-    try:
-        coroutine.close()
-    except BaseException:  # noqa: BLE001, S110  # whatever user code raises while it is thrown away has no one to go to
-        pass
+_asyncio_as_completed = asyncio.as_completed
+
+
+def _as_completed(fs: Any, *, timeout: float | None = None) -> Any:
+    """What asyncio has; on a workflow's loop the tasks are made in the order given.
+
+    asyncio puts what it is given into a set and makes tasks of the coroutines in the set's order, which no replay
+    repeats. A coroutine's hash is its address; that of a workflow's task is not.
+    """
+    if isinstance(get_running(), WorkflowLoop):
+        fs = [asyncio.ensure_future(awaitable) for awaitable in dict.fromkeys(fs)]
+    return _asyncio_as_completed(fs, timeout=timeout)
+
+
+asyncio.as_completed = asyncio.tasks.as_completed = _as_completed

@@ -41,7 +41,7 @@ from weft.records import (
 )
 from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
 from weft.workflow._futures import ActivityFuture, SignalFuture
-from weft.workflow._lines import innermost_line
+from weft.workflow._lines import first_line, innermost_line
 from weft.workflow._loop import WorkflowLoop
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Machine:
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.run_id = ""
-        self.loop = WorkflowLoop(self)
+        self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # what a workflow must not do it does not have
         self.replaying = False
         self.started: WorkflowStarted | None = None
         self._random: random.Random | None = None
@@ -182,8 +182,9 @@ class Machine:
         return self._random
 
     def code_line(self) -> str:
-        """Where the code waits: file and line of the innermost frame that is the user's; empty when it does not run."""
-        return innermost_line(self._main.get_coro()) if self._main is not None else ""
+        """File and line where the user's code waits; when it does not, where it begins."""
+        line = innermost_line(self._main.get_coro()) if self._main is not None else ""
+        return line or first_line(self.workflow.function)
 
     def _withdraw_or_add(self, asked: type, command: CancelActivity | CancelTimer) -> None:
         """What was asked for in this very activation is withdrawn and leaves no trace."""
@@ -202,6 +203,7 @@ class Machine:
     def _start(self, event: WorkflowStarted) -> None:
         self.started = event
         self.run_id = event.run_id
+        self.loop.seed(event.run_id)
         self._main = self.loop.create_task(self.workflow.run(self, event.input))
 
     def _activity_completed(self, event: ActivityCompleted) -> None:

@@ -111,5 +111,7 @@ def _name(hint: Any) -> str:
 
 
 def _shorten(value: object) -> str:
-    text = bytes(value).decode(errors="replace") if isinstance(value, Payload | bytes) else repr(value)
+    text = (
+        bytes(value).decode(errors="replace") if isinstance(value, Payload | bytes) else repr(value)
+    )
     return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "..."

@@ -12,7 +12,6 @@ from weft.records import (
     ActivityTask,
     Claim,
     Event,
-
     MessagesRecord,
     Payload,
     PlainSignal,
@@ -26,24 +25,29 @@ from weft.records import (
 
 T = TypeVar("T")
 
+
 class MalformedError(WeftError):
     """Bytes that are not the record they should be. The text says what is wrong and at which field."""
+
 
 def _decoder(decode: Callable[[bytes], T]) -> Callable[[bytes | Payload | None], T]:
     def decode_or_refuse(value: bytes | Payload | None) -> T:
         if value is None:
             raise MalformedError("the record has no value")
         try:
-            return decode(value)  # type: ignore[arg-type]  # msgspec takes any buffer; Raw is one
+            return decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedError(str(error)) from None
 
     return decode_or_refuse
 
+
 _decode_signals = msgspec.json.Decoder(SignalsRecord).decode
 _decode_plain_signal = msgspec.json.Decoder(PlainSignal).decode
 
+
 def _signals(value: bytes) -> SignalsRecord:
+    record: SignalsRecord
     try:
         record = _decode_signals(value)
     except msgspec.ValidationError as error:
@@ -53,8 +57,11 @@ def _signals(value: bytes) -> SignalsRecord:
         record = SignalWorkflow(signal=plain.signal, payload=plain.payload, id=plain.id)
     if isinstance(record, SignalWorkflow) and not record.signal:
         raise msgspec.ValidationError("Expected a signal name, got an empty string - at `$.signal`")
-    bytes(value).decode()  # payloads are skipped, not read, above: text that is not UTF-8 must not get into a history
+    bytes(
+        value
+    ).decode()  # payloads are skipped, not read, above: text that is not UTF-8 must not get into a history
     return record
+
 
 decode_signals = _decoder(_signals)
 """A record of `ns.signals`; a plain signal comes out as `SignalWorkflow`. Raises MalformedError."""
@@ -71,7 +78,7 @@ decode_events = _decoder(msgspec.json.Decoder(list[Event]).decode)
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 """Any record or event to its JSON."""
 
+
 def join_events(events: Sequence[bytes]) -> Payload:
     """Encoded events as one JSON array, without decoding them."""
     return Payload(b"[" + b",".join(events) + b"]")
-

@@ -56,7 +56,9 @@ class Failure(WeftError):
         return (_remake_failure, (self.__class__, self.args, self.__dict__))
 
 
-def _remake_failure(cls: type[Failure], args: tuple[object, ...], state: dict[str, object]) -> Failure:
+def _remake_failure(
+    cls: type[Failure], args: tuple[object, ...], state: dict[str, object]
+) -> Failure:
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(state)
@@ -113,7 +115,9 @@ class WorkflowFailedError(Failure):
 class NondeterminismError(WeftError):
     """Replayed code asked for something else than its history holds; the run is blocked, not failed."""
 
-    def __init__(self, message: str, *, event_id: int = 0, expected: str = "", actual: str = "") -> None:
+    def __init__(
+        self, message: str, *, event_id: int = 0, expected: str = "", actual: str = ""
+    ) -> None:
         super().__init__(message)
         self.event_id = event_id
         self.expected = expected

@@ -18,6 +18,7 @@ from weft.log._api import (
     TopicSpec,
     TransactionalProducer,
 )
+from weft.log._open import open_log
 
 __all__ = [
     "FROM_END",
@@ -36,4 +37,5 @@ __all__ = [
     "TopicPartition",
     "TopicSpec",
     "TransactionalProducer",
+    "open_log",
 ]

@@ -35,7 +35,7 @@ FROM_END = -1
 
 
 class LogRecord(msgspec.Struct, gc=False):
-    """A record as it was read. `value is None` is a tombstone. `timestamp_ms` is since the epoch, by the writer or broker."""
+    """A record as it was read. `value is None` is a tombstone. `timestamp_ms` is the writer's or the broker's clock."""
 
     topic: str
     partition: int
@@ -118,7 +118,12 @@ class TransactionalProducer(Protocol):
     def begin(self) -> None: ...
 
     def append(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
     ) -> None: ...
 
     def send_offsets(self, next_offsets: Mapping[TopicPartition, int], member: GroupMember) -> None:
@@ -144,7 +149,7 @@ class AssignmentListener(Protocol):
         """These are somebody else's already; nothing may be committed for them."""
 
     def on_stalled(self, partitions: Sequence[int]) -> None:
-        """Committed offsets of these have been undecided for 500 ms: fence the previous owner. Called again until they move."""
+        """Committed offsets here are undecided for 500 ms: fence the previous owner. Repeated until they move."""
 
 
 class GroupConsumer(Protocol):
@@ -170,13 +175,15 @@ class GroupConsumer(Protocol):
         """Proof of the present generation, for `send_offsets`."""
 
     def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit outside a transaction (activity workers). Raises `FencedError` when the generation is stale."""
+        """Commit outside a transaction (activity workers). Raises `FencedError` for a stale generation."""
 
-    def committed(self, partitions: Sequence[TopicPartition], timeout_s: float) -> dict[TopicPartition, int]:
-        """Decided offsets only; a partition without one is absent. Raises `LogUnavailableError` when still undecided."""
+    def committed(
+        self, partitions: Sequence[TopicPartition], timeout_s: float
+    ) -> dict[TopicPartition, int]:
+        """Decided offsets; a partition without one is absent. Raises `LogUnavailableError` while undecided."""
 
     def close(self) -> None:
-        """Revoke everything (the listener is told) and end. A static member's partitions stay reserved for its return."""
+        """Revoke everything (the listener is told) and end. A static member's partitions wait for its return."""
 
 
 class Reader(Protocol):
@@ -190,7 +197,9 @@ class Reader(Protocol):
 
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]: ...
 
-    def read_to_end(self, offsets: Mapping[TopicPartition, int], timeout_s: float) -> Iterator[LogRecord]:
+    def read_to_end(
+        self, offsets: Mapping[TopicPartition, int], timeout_s: float
+    ) -> Iterator[LogRecord]:
         """Assign, then yield up to the last record that is committed as each partition's end is first reached.
 
         `timeout_s` bounds the time without progress. Raises `LogUnavailableError` beyond it.
@@ -205,7 +214,9 @@ class Admin(Protocol):
     def create_topics(self, specs: Sequence[TopicSpec], timeout_s: float = 30.0) -> list[str]:
         """Create what is missing; returns the names that were created. Existing topics are left as they are."""
 
-    def describe_topics(self, names: Sequence[str], timeout_s: float = 30.0) -> dict[str, TopicInfo]:
+    def describe_topics(
+        self, names: Sequence[str], timeout_s: float = 30.0
+    ) -> dict[str, TopicInfo]:
         """The topics among `names` that exist."""
 
     def list_topics(self, timeout_s: float = 30.0) -> list[str]: ...

@@ -22,7 +22,7 @@ class HistoryEvent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t
 # Activations: what happened to the run.
 
 
-class WorkflowStarted(HistoryEvent):
+class WorkflowStarted(HistoryEvent, frozen=True):
     """Always the first event. `timeout_ms` is the time that the whole run has; 0 is without limit."""
 
     run_id: str
@@ -33,14 +33,14 @@ class WorkflowStarted(HistoryEvent):
     request_id: str = ""
 
 
-class ActivityCompleted(HistoryEvent):
+class ActivityCompleted(HistoryEvent, frozen=True):
     activity_id: int
     activity: str
     attempt: int
     result: Payload = NULL
 
 
-class ActivityFailed(HistoryEvent):
+class ActivityFailed(HistoryEvent, frozen=True):
     """The last attempt failed; the workflow sees it."""
 
     activity_id: int
@@ -49,24 +49,24 @@ class ActivityFailed(HistoryEvent):
     failure: FailureInfo
 
 
-class TimerFired(HistoryEvent):
+class TimerFired(HistoryEvent, frozen=True):
     timer_id: int
 
 
-class SignalReceived(HistoryEvent):
+class SignalReceived(HistoryEvent, frozen=True):
     name: str
     payload: Payload = NULL
     signal_id: str = ""
 
 
-class CancelRequested(HistoryEvent):
+class CancelRequested(HistoryEvent, frozen=True):
     reason: str = ""
 
 
 # What the owner notes about an activity between its scheduling and its end; the workflow's code sees nothing of it.
 
 
-class ActivityStarted(HistoryEvent):
+class ActivityStarted(HistoryEvent, frozen=True):
     """A worker reports that it has been running this attempt for a while; from here its timeout counts."""
 
     activity_id: int
@@ -74,7 +74,7 @@ class ActivityStarted(HistoryEvent):
     started_ms: int
 
 
-class ActivityRetryScheduled(HistoryEvent):
+class ActivityRetryScheduled(HistoryEvent, frozen=True):
     """Attempt `attempt` failed; the next one is due at `due_ms`, jitter included."""
 
     activity_id: int
@@ -84,7 +84,7 @@ class ActivityRetryScheduled(HistoryEvent):
     failure: FailureInfo
 
 
-class ActivityDispatched(HistoryEvent):
+class ActivityDispatched(HistoryEvent, frozen=True):
     """A retry's waiting time is over: attempt `attempt` is on the task queue."""
 
     activity_id: int
@@ -94,7 +94,7 @@ class ActivityDispatched(HistoryEvent):
 # Commands: what the workflow's code asked for.
 
 
-class ActivityScheduled(HistoryEvent):
+class ActivityScheduled(HistoryEvent, frozen=True):
     """`activity_id` counts the run's commands; `start_to_close_ms` bounds each attempt."""
 
     activity_id: int
@@ -106,54 +106,54 @@ class ActivityScheduled(HistoryEvent):
     retry: RetryPolicy = RetryPolicy()
 
 
-class ActivityCancelled(HistoryEvent):
+class ActivityCancelled(HistoryEvent, frozen=True):
     """The code no longer waits for it: a late result is dropped."""
 
     activity_id: int
 
 
-class TimerStarted(HistoryEvent):
+class TimerStarted(HistoryEvent, frozen=True):
     timer_id: int
     due_ms: int
 
 
-class TimerCancelled(HistoryEvent):
+class TimerCancelled(HistoryEvent, frozen=True):
     timer_id: int
 
 
 # Endings: the last event of a run.
 
 
-class WorkflowCompleted(HistoryEvent):
+class WorkflowCompleted(HistoryEvent, frozen=True):
     result: Payload = NULL
 
 
-class WorkflowFailed(HistoryEvent):
+class WorkflowFailed(HistoryEvent, frozen=True):
     failure: FailureInfo
 
 
-class WorkflowCancelled(HistoryEvent):
+class WorkflowCancelled(HistoryEvent, frozen=True):
     reason: str = ""
 
 
-class WorkflowTerminated(HistoryEvent):
+class WorkflowTerminated(HistoryEvent, frozen=True):
     reason: str = ""
 
 
-class WorkflowTimedOut(HistoryEvent):
+class WorkflowTimedOut(HistoryEvent, frozen=True):
     timeout_ms: int
 
 
 # A blocked run: its code cannot be driven, so what comes in is kept as it came.
 
 
-class WorkflowBlocked(HistoryEvent):
-    """The code does not match the history, is unknown here, or broke the engine's rules. `reason` says which, and where."""
+class WorkflowBlocked(HistoryEvent, frozen=True):
+    """The code does not match the history, is unknown here, or broke the engine. `reason` says which, and where."""
 
     reason: str
 
 
-class RecordDeferred(HistoryEvent):
+class RecordDeferred(HistoryEvent, frozen=True):
     """A record that came while the run was blocked, as its JSON; it is taken up when the run continues."""
 
     source: str
@@ -161,7 +161,7 @@ class RecordDeferred(HistoryEvent):
     record: Payload
 
 
-class WorkflowUnblocked(HistoryEvent):
+class WorkflowUnblocked(HistoryEvent, frozen=True):
     """A worker with fitting code took the run up again; the deferred records follow as ordinary events."""
 
 
@@ -190,4 +190,10 @@ Event = (
 )
 
 COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled)
-ENDINGS = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTerminated, WorkflowTimedOut)
+ENDINGS = (
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowCancelled,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)

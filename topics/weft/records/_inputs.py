@@ -17,7 +17,7 @@ class _SignalsRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=
     pass
 
 
-class StartWorkflow(_SignalsRecord, tag="start"):
+class StartWorkflow(_SignalsRecord, frozen=True, tag="start"):
     """Start `workflow` under the record's key. One `request_id` is one run, however often it is written."""
 
     workflow: str
@@ -29,7 +29,7 @@ class StartWorkflow(_SignalsRecord, tag="start"):
     v: Literal[1] = 1
 
 
-class SignalWorkflow(_SignalsRecord, tag="signal"):
+class SignalWorkflow(_SignalsRecord, frozen=True, tag="signal"):
     """An ordinary signal. `id`, when given, makes it at most once: a second one with the same ID is ignored."""
 
     signal: str
@@ -39,7 +39,7 @@ class SignalWorkflow(_SignalsRecord, tag="signal"):
     v: Literal[1] = 1
 
 
-class CancelWorkflow(_SignalsRecord, tag="cancel"):
+class CancelWorkflow(_SignalsRecord, frozen=True, tag="cancel"):
     """Ask the run to end: its code sees `CancelledError` and may clean up."""
 
     reason: str = ""
@@ -47,7 +47,7 @@ class CancelWorkflow(_SignalsRecord, tag="cancel"):
     v: Literal[1] = 1
 
 
-class TerminateWorkflow(_SignalsRecord, tag="terminate"):
+class TerminateWorkflow(_SignalsRecord, frozen=True, tag="terminate"):
     """End the run at once; its code sees nothing."""
 
     reason: str = ""
@@ -55,7 +55,7 @@ class TerminateWorkflow(_SignalsRecord, tag="terminate"):
     v: Literal[1] = 1
 
 
-class PurgeWorkflow(_SignalsRecord, tag="purge"):
+class PurgeWorkflow(_SignalsRecord, frozen=True, tag="purge"):
     """Delete an ended workflow: tombstones for its head and its pages. `run_id` guards against a newer run."""
 
     run_id: str = ""
@@ -83,18 +83,18 @@ class _ResultsRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=
     attempt: int
 
 
-class AttemptCompleted(_ResultsRecord, tag="completed"):
+class AttemptCompleted(_ResultsRecord, frozen=True, tag="completed"):
     result: Payload = NULL
     v: Literal[1] = 1
 
 
-class AttemptFailed(_ResultsRecord, tag="failed"):
+class AttemptFailed(_ResultsRecord, frozen=True, tag="failed"):
     failure: FailureInfo
     v: Literal[1] = 1
 
 
-class AttemptStarted(_ResultsRecord, tag="started"):
-    """Written only for an attempt that has been running for a while (its start-to-close time counts from `started_ms`)."""
+class AttemptStarted(_ResultsRecord, frozen=True, tag="started"):
+    """Written only for an attempt that has been running for a while: its timeout counts from `started_ms`."""
 
     started_ms: int
     v: Literal[1] = 1
@@ -103,7 +103,9 @@ class AttemptStarted(_ResultsRecord, tag="started"):
 ResultsRecord = AttemptCompleted | AttemptFailed | AttemptStarted
 
 
-class ForwardedRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="forwarded", tag_field="kind", gc=False):
+class ForwardedRecord(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag="forwarded", tag_field="kind", gc=False
+):
     """A record that came on a partition which is not its workflow's, moved to the right one, once."""
 
     source: str
@@ -118,7 +120,9 @@ class ForwardedRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="forw
 MessagesRecord = ForwardedRecord
 
 
-class AwaitResult(msgspec.Struct, frozen=True, omit_defaults=True, tag="await", tag_field="kind", gc=False):
+class AwaitResult(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag="await", tag_field="kind", gc=False
+):
     """A client waits for the end of the workflow's newest run, or of `run_id`."""
 
     reply_to: ReplyTo

@@ -44,7 +44,7 @@ class Page(msgspec.Struct, frozen=True, tag="page", tag_field="kind"):
 
 
 class Claim(msgspec.Struct, frozen=True, tag="claim", tag_field="kind"):
-    """A new owner's mark on a state partition and in `ns.owners`: every earlier transaction there is decided."""
+    """A new owner's mark on a state partition and in `ns.owners`: all earlier transactions are decided."""
 
     partition: int
     transactional_id: str
@@ -75,8 +75,8 @@ class ActivityTask(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """An owner's answer to one request, written after the commit that made it true.
 
-    `outcome`: `accepted` (durable), `ended` (see `status`), `running` (still going, ask again), `conflict` (a start that
-    must fail), `unknown` (no such workflow), `refused` (`reason` says why).
+    `outcome`: `accepted` (durable), `ended` (see `status`), `running` (still going, ask again), `conflict` (a start
+    that must fail), `unknown` (no such workflow), `refused` (`reason` says why).
     """
 
     request: str

@@ -1,7 +1,7 @@
 """Values that several records share.
 
 Records are msgspec structs: one decode checks the shape, keeps payloads as the bytes they came in (`Payload`), and the
-same classes give the published JSON Schemas. Measured against orjson with hand-written checks: docs/internals/dependencies.md.
+same classes give the published JSON Schemas. Why msgspec and not orjson: docs/internals/dependencies.md.
 Every record carries `v`, the version of its format; a reader refuses a version that it does not know.
 """
 
@@ -20,7 +20,9 @@ NULL = msgspec.Raw(b"null")
 PAYLOAD_BYTES_MAX = 900_000
 """The largest input, result or signal: with what is put around it, it fits every topic's record limit."""
 
-Status = Literal["running", "completed", "failed", "cancelled", "terminated", "timed_out", "blocked"]
+Status = Literal[
+    "running", "completed", "failed", "cancelled", "terminated", "timed_out", "blocked"
+]
 STATUSES: tuple[Status, ...] = (
     "running",
     "completed",

@@ -23,7 +23,9 @@ class WorkerMetrics:
             registry=self.registry,
         )
         self.activities_running = Gauge(
-            "weft_activities_running", "Attempts of activities that run here now", registry=self.registry
+            "weft_activities_running",
+            "Attempts of activities that run here now",
+            registry=self.registry,
         )
         self.batch_records = Histogram(
             "weft_batch_records",
@@ -53,7 +55,10 @@ class WorkerMetrics:
             "weft_rebuild_records", "State records read while rebuilding", registry=self.registry
         )
         self.runs = Gauge(
-            "weft_runs", "Workflows on the owned partitions by status", ["status"], registry=self.registry
+            "weft_runs",
+            "Workflows on the owned partitions by status",
+            ["status"],
+            registry=self.registry,
         )
         self.partitions = Gauge(
             "weft_partitions", "Partitions that are owned and served", registry=self.registry

@@ -1,13 +1,14 @@
 """One workflow on an owned partition: cold as its head's bytes, hot with its run and its code.
 
-A cell is memory, never the truth: it is made from the log and dropped when a commit fails. Events stay encoded; a head is
-its few fields joined with the encoded tail, and a tail that has grown past a page is sealed as immutable page records,
-so that a step costs the same at event 10 and at event 100,000.
+A cell is memory, never the truth: it is made from the log and dropped when a commit fails. Events stay encoded; a
+head is its few fields joined with the encoded tail, and a tail that has grown past a page is sealed as immutable page
+records, so that a step costs the same at event 10 and at event 100,000.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from weft.codec import decode_events, decode_payload, encode, join_events
 from weft.core import Run, apply, next_due_ms
 from weft.records import (

@@ -1,8 +1,8 @@
 """Which worker this is: a name that a restart finds again.
 
-Kafka gives a static member its partitions back at once when it returns under the same instance ID. In a StatefulSet that
-is the pod's name; without one it is the host's name with the first free slot, held by a lock file, so that the second
-worker of a host gets a slot of its own and a restarted one its former slot.
+Kafka gives a static member its partitions back at once when it returns under the same instance ID. In a StatefulSet
+that is the pod's name; without one it is the host's name with the first free slot, held by a lock file, so that the
+second worker of a host gets a slot of its own and a restarted one its former slot.
 """
 
 from __future__ import annotations

@@ -130,14 +130,14 @@ class PartitionOwner:
         self._assigned.difference_update(partitions)
 
     def on_lost(self, partitions: Sequence[int]) -> None:
-        logger.warning("partitions %s of %s lost to another worker", list(partitions), self._namespace.name)
+        logger.warning(
+            "partitions %s of %s lost to another worker", list(partitions), self._namespace.name
+        )
         self._forget(partitions)
         self._assigned.difference_update(partitions)
 
     def on_stalled(self, partitions: Sequence[int]) -> None:
-        fenced = fence_former_owners(
-            self._log, self._namespace, partitions, self._transactional_id
-        )
+        fenced = fence_former_owners(self._log, self._namespace, partitions, self._transactional_id)
         logger.warning("fenced %s, which left transactions open on %s", fenced, list(partitions))
 
     # The loop.
@@ -226,7 +226,9 @@ class PartitionOwner:
         if self._takeovers or self._fresh:
             return 0.0
         wait_s = _INLINE_WAIT_S if self._inline.running else _IDLE_S
-        due = [due_ms for partition in self._serving.values() if (due_ms := partition.next_due_ms())]
+        due = [
+            due_ms for partition in self._serving.values() if (due_ms := partition.next_due_ms())
+        ]
         if due:
             wait_s = min(wait_s, max(0.0, min(due) / 1000 - self._clock()))
         return wait_s

@@ -1,7 +1,8 @@
 """The workflows of one owned partition: records and due times in, effects into a batch out.
 
-No I/O happens here, and the clock comes in as an argument, so the same class serves on both logs and in tests. A partition
-is made from its state records (`load`), served, and thrown away when a commit fails: nothing in it is the truth.
+No I/O happens here, and the clock comes in as an argument, so the same class serves on both logs and in tests. A
+partition is made from its state records (`load`), served, and thrown away when a commit fails: nothing in it is the
+truth.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from weft.records import (
     SignalsRecord,
     SignalWorkflow,
     StartWorkflow,
+    StateRecord,
     Status,
     TerminateWorkflow,
 )
@@ -75,9 +77,7 @@ class Partition:
         self._namespace = namespace
         self._partition_count = partition_count
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
-        self._turn = Turn(
-            number, namespace=namespace.name, workflows=workflows, queues=queues
-        )
+        self._turn = Turn(number, namespace=namespace.name, workflows=workflows, queues=queues)
         self._clock: list[tuple[int, str]] = []
         self._dirty: dict[str, Cell] = {}
         self._handlers: dict[str, Callable[[LogRecord, Batch, int], None]] = {
@@ -96,7 +96,7 @@ class Partition:
         if record.value is None:
             self._unload(workflow_id, rest)
             return None
-        state = decode_state(record.value)
+        state: StateRecord = decode_state(record.value)
         if isinstance(state, Head):
             self.cells[workflow_id] = Cell(workflow_id, state)
         elif isinstance(state, Page):
@@ -234,7 +234,9 @@ class Partition:
         workflow_id = self._workflow_id(record)
         message = decode_messages(record.value)
         if not self._is_ours(workflow_id):
-            raise MalformedError("it was forwarded to a partition that is not its workflow's either")
+            raise MalformedError(
+                "it was forwarded to a partition that is not its workflow's either"
+            )
         if message.source == "results":
             self.handle_result(workflow_id, decode_results(message.record), batch, now_ms)
             return
@@ -270,7 +272,8 @@ class Partition:
 
     def _forward(self, record: LogRecord, source: str, batch: Batch) -> None:
         """Other clients hash keys otherwise (librdkafka: CRC32). Moved in our transaction, so exactly once."""
-        assert record.key is not None and record.value is not None, "checked before"
+        assert record.key is not None, "checked before"
+        assert record.value is not None, "checked before"
         forwarded = ForwardedRecord(
             source, record.topic, record.partition, record.offset, Payload(record.value)
         )

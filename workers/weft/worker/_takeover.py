@@ -34,7 +34,11 @@ class Takeover:
     """Partitions that were assigned together, on their way to being served."""
 
     def __init__(
-        self, log: Log, namespace: Namespace, numbers: Iterable[int], make: Callable[[int], Partition]
+        self,
+        log: Log,
+        namespace: Namespace,
+        numbers: Iterable[int],
+        make: Callable[[int], Partition],
     ) -> None:
         self._namespace = namespace
         self._pending = {number: make(number) for number in numbers}

@@ -1,7 +1,8 @@
 """One step of one workflow: append what was decided, wake its code, append what the code asks for.
 
-A turn is all or nothing. When the code cannot be driven (it is unknown here, it does not match its history, it broke the
-engine) the turn's events are taken back and the run is blocked with the reason; the record that came is kept with it.
+A turn is all or nothing. When the code cannot be driven (it is unknown here, it does not match its history, it broke
+the engine) the turn's events are taken back and the run is blocked with the reason; the record that came is kept with
+it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.workflow import ACTIVATIONS, Machine, Workflow
-
 
 _BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 
@@ -123,7 +123,9 @@ class Turn:
         """After a takeover: run inline activities again whose results were never written."""
         for activity in _run(cell).activities.values():
             if activity.inline and not activity.waiting:
-                self._dispatch(cell, DispatchActivity(activity.activity_id, activity.attempt), batch)
+                self._dispatch(
+                    cell, DispatchActivity(activity.activity_id, activity.attempt), batch
+                )
 
     def next_look_ms(self, cell: Cell) -> int:
         """When the partition's clock must have this cell again; 0 is never."""
@@ -232,8 +234,8 @@ class Turn:
             batch.task(self._partition, cell.key, activity.queue, task)
         else:
             raise TopicError(
-                f"activity {activity.name!r} goes to task queue {activity.queue!r}, which has no topic. Make it with "
-                f"`weft topics create --queue {activity.queue}` and restart the worker; the run continues by itself then."
+                f"activity {activity.name!r} goes to task queue {activity.queue!r}, which has no topic. Make it "
+                f"with `weft topics create --queue {activity.queue}` and restart the worker; the run continues then."
             )
 
 

@@ -51,7 +51,9 @@ class Worker:
         self._namespace = Namespace(namespace)
         self._workflows = _by_name("workflow", workflows)
         self._activities = _by_name("activity", activities)
-        self._queues = tuple(queues) if queues is not None else _queues_of(self._activities.values())
+        self._queues = (
+            tuple(queues) if queues is not None else _queues_of(self._activities.values())
+        )
         self._instance_id = instance_id
         self._concurrency = concurrency
         self._drain_s = drain_s

@@ -1,0 +1,23 @@
+"""Start workflows, wait for them, signal, cancel and look at them: `from weft.client import Client`.
+
+Everything goes over the log and nothing else: a request is a record, and its answer comes when what it tells of is
+durable. All waits are bounded or take a limit, except the wait for a result, which may be days away.
+"""
+
+from weft.client._client import Client
+from weft.client._description import (
+    ActivityDescription,
+    TimerDescription,
+    WorkflowDescription,
+    WorkflowSummary,
+)
+from weft.client._handle import Handle
+
+__all__ = [
+    "ActivityDescription",
+    "Client",
+    "Handle",
+    "TimerDescription",
+    "WorkflowDescription",
+    "WorkflowSummary",
+]

@@ -1,0 +1,227 @@
+"""One workflow, from its caller's side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from weft.client._description import WorkflowDescription, describe
+from weft.client._duration import Duration, seconds
+from weft.client._outcome import failed_error
+from weft.client._session import Session
+from weft.client._state import read_heads, read_history
+from weft.client._texts import already_started, refused, unknown
+from weft.codec import encode_payload
+from weft.errors import UsageError
+from weft.records import (
+    CancelWorkflow,
+    Event,
+    Head,
+    Payload,
+    PurgeWorkflow,
+    Reply,
+    ReplyTo,
+    SignalReceived,
+    SignalsRecord,
+    SignalWorkflow,
+    StartWorkflow,
+    Status,
+    TerminateWorkflow,
+)
+
+Out = TypeVar("Out")
+T = TypeVar("T")
+
+WAIT_S = 10.0
+"""How long a request waits for a worker's confirmation."""
+READ_TIMEOUT_S = 30.0
+"""How long reading the state may go without progress."""
+_FRESH_S = 1.0
+"""A run may be confirmed a moment before the log shows its state to readers."""
+_FRESH_STEP_S = 0.05
+
+
+class Handle(Generic[Out]):
+    """A workflow by its ID; `Out` is what it returns. Made by a `Client`, and usable as long as that is open.
+
+    With a `run_id` it is about that run, otherwise about the newest one. Signals, cancellations and terminations always
+    go to the newest.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        workflow_id: str,
+        run_id: str,
+        decode: Callable[[Payload], Out],
+        *,
+        start: StartWorkflow | None = None,
+    ) -> None:
+        """`start`: written, but not confirmed by anybody yet."""
+        self.id = workflow_id
+        self.run_id = run_id
+        """Empty as long as it is not known."""
+        self._session = session
+        self._address = session.address(workflow_id)
+        self._decode = decode
+        self._start = start
+        self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S if run_id else 0.0
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.id} {self.run_id or '(newest run)'}>"
+
+    async def result(self, timeout: Duration | None = None) -> Out:  # noqa: ASYNC109  # the wait is the log's
+        """Wait for the end of the run, for at most `timeout` (a timedelta or seconds; None: as long as it takes).
+
+        Goes on over restarts of workers, and reads the result of a run that has ended also with no worker up. Raises
+        WorkflowFailedError when the run did not complete, DeadlineError when it has not ended in time,
+        UnknownWorkflowError when there is no such run, UsageError when the result is not of the declared type.
+        """
+        wait_s = None if timeout is None else seconds(timeout, "timeout")
+        start = self._start
+        reply = await self._session.wait_for_end(
+            self._address,
+            wait_s,
+            start=(lambda to: msgspec.structs.replace(start, reply_to=to)) if start else None,
+            run_id=self.run_id,
+        )
+        if reply.outcome == "conflict":
+            raise already_started(self.id, reply)
+        self._confirmed(reply)
+        return value_of(self.id, reply, self._decode)
+
+    async def status(self, *, timeout_s: float = READ_TIMEOUT_S) -> Status:
+        """How the run stands, as committed. Raises UnknownWorkflowError, LogError."""
+        return (await self._read(self._read_head, timeout_s)).status
+
+    async def describe(self, *, timeout_s: float = READ_TIMEOUT_S) -> WorkflowDescription:
+        """All about the run, as committed; needs no worker. Raises UnknownWorkflowError, LogError."""
+        head, events = await self._read(self._read_history, timeout_s)
+        return describe(self.id, head, events)
+
+    async def history(self, *, timeout_s: float = READ_TIMEOUT_S) -> list[Event]:
+        """Every event of the run, oldest first; needs no worker. Raises UnknownWorkflowError, LogError."""
+        _, events = await self._read(self._read_history, timeout_s)
+        return events
+
+    async def signal(
+        self,
+        name: str,
+        payload: object = None,
+        *,
+        id: str | None = None,
+        confirm: bool = True,
+        timeout_s: float = WAIT_S,
+    ) -> None:
+        """Send a signal. One `id` is received once by a run, however often it is sent (default: a new one).
+
+        With `confirm=False` it returns as soon as the signal is durable, whether or not the workflow exists. Raises
+        UsageError when the run has ended or the payload is no JSON, UnknownWorkflowError, DeadlineError, LogError.
+        """
+        if not name:
+            raise UsageError("A signal needs a name.")
+        signal_id = id or self._session.new_id()
+        data = encode_payload(payload)
+        what = f"Signal {name!r} to workflow {self.id!r}"
+        if not confirm:
+            record = SignalWorkflow(name, data, signal_id)
+            await self._session.write(self._address, record, timeout_s, what)
+            return
+        reply, asks = await self._ask(
+            lambda to: SignalWorkflow(name, data, signal_id, to), timeout_s, what
+        )
+        if reply.outcome == "refused" and not (asks > 1 and await self._has_received(signal_id)):
+            raise refused(what, reply)
+
+    async def cancel(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
+        """Ask the workflow to end; it may clean up first. Returns once that is durable, not when it has ended.
+
+        Raises UsageError when the run has ended, UnknownWorkflowError, DeadlineError, LogError.
+        """
+        what = f"Cancelling workflow {self.id!r}"
+        reply, asks = await self._ask(lambda to: CancelWorkflow(reason, to), timeout_s, what)
+        if reply.outcome == "refused" and not (asks > 1 and reply.status == "cancelled"):
+            raise refused(what, reply)
+
+    async def terminate(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
+        """End the run at once, without asking its code. Raises like `cancel`."""
+        what = f"Terminating workflow {self.id!r}"
+        reply, asks = await self._ask(lambda to: TerminateWorkflow(reason, to), timeout_s, what)
+        if reply.outcome == "refused" and not (asks > 1 and reply.status == "terminated"):
+            raise refused(what, reply)
+
+    async def purge(self, *, timeout_s: float = WAIT_S) -> None:
+        """Delete the ended run: tombstones for its state and its history.
+
+        Raises UsageError when it has not ended, UnknownWorkflowError, DeadlineError, LogError.
+        """
+        what = f"Purging workflow {self.id!r}"
+        make = lambda to: PurgeWorkflow(self.run_id, to)  # noqa: E731  # one line of its own reads best
+        reply, asks = await self._session.ask(self._address, make, timeout_s, what)
+        self._fresh_until = 0.0
+        # Asked twice and gone: the first time did it.
+        if reply.outcome == "unknown" and asks == 1:
+            raise unknown(self._session, self.id)
+        if reply.outcome == "refused":
+            raise refused(what, reply)
+
+    async def _ask(
+        self, make: Callable[[ReplyTo], SignalsRecord], timeout_s: float, what: str
+    ) -> tuple[Reply, int]:
+        reply, asks = await self._session.ask(self._address, make, timeout_s, what)
+        if reply.outcome == "unknown":
+            raise unknown(self._session, self.id)
+        return reply, asks
+
+    def _confirmed(self, reply: Reply) -> None:
+        if not self.run_id or self._start is not None:
+            self.run_id = reply.run_id
+            self._start = None
+            self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S
+
+    async def _has_received(self, signal_id: str) -> bool:
+        """Whether the signal had arrived before the run ended: its confirmation may have been lost."""
+        return any(
+            isinstance(event, SignalReceived) and event.signal_id == signal_id
+            for event in await self.history()
+        )
+
+    # Reading the state.
+
+    async def _read(self, read: Callable[[float], Awaitable[T | None]], timeout_s: float) -> T:
+        while True:
+            found = await read(timeout_s)
+            if found is not None:
+                return found
+            if asyncio.get_running_loop().time() >= self._fresh_until:
+                raise unknown(self._session, self.id, self.run_id)
+            await asyncio.sleep(_FRESH_STEP_S)
+
+    async def _read_head(self, timeout_s: float) -> Head | None:
+        _, key, partition = self._address
+        heads = await self._session.read(read_heads, partition, {key}, timeout_s)
+        head = heads.get(key)
+        return head if head is not None and self._is_meant(head) else None
+
+    async def _read_history(self, timeout_s: float) -> tuple[Head, list[Event]] | None:
+        _, key, partition = self._address
+        found = await self._session.read(read_history, partition, key, timeout_s)
+        return found if found is not None and self._is_meant(found[0]) else None
+
+    def _is_meant(self, head: Head) -> bool:
+        return not self.run_id or head.run_id == self.run_id
+
+
+def value_of(workflow_id: str, reply: Reply, decode: Callable[[Payload], Out]) -> Out:
+    """The result in a reply. Raises WorkflowFailedError when there is none, UsageError when it is of another type."""
+    if reply.status != "completed":
+        raise failed_error(workflow_id, reply)
+    try:
+        return decode(reply.result)
+    except UsageError as error:
+        raise UsageError(
+            f"The result of workflow {workflow_id!r} (run {reply.run_id}) is not what its definition here says: {error}"
+        ) from None

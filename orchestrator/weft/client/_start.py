@@ -1,0 +1,86 @@
+"""One start: checked, encoded, and ready to be written as often as it takes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+from weft.client._duration import Duration, seconds
+from weft.client._request import Address
+from weft.client._session import Session
+from weft.codec import decoder, encode_payload
+from weft.errors import UsageError
+from weft.records import OnConflict, Payload, ReplyTo, StartWorkflow
+from weft.workflow import Workflow
+
+ON_CONFLICT: tuple[OnConflict, ...] = ("fail", "use_existing", "terminate_existing")
+decode_any: Callable[[Payload], Any] = decoder(Any)
+
+
+class StartOptions(TypedDict, total=False):
+    """What every start may be given; `Client.start` says what each means."""
+
+    id: str | None
+    timeout: Duration | None
+    on_conflict: OnConflict
+    request_id: str | None
+
+
+class Start:
+    """Which workflow, on what, and where to. Raises UsageError for anything that a start cannot be made of."""
+
+    __slots__ = (
+        "_input",
+        "_name",
+        "_on_conflict",
+        "_request_id",
+        "_timeout_ms",
+        "address",
+        "decode",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        workflow: object,
+        value: object,
+        *,
+        id: str | None,
+        timeout: Duration | None,
+        on_conflict: OnConflict,
+        request_id: str | None,
+    ) -> None:
+        self.decode: Callable[[Payload], Any]
+        if isinstance(workflow, Workflow):
+            self._name = workflow.name
+            self._input = workflow.encode_input(value)
+            self.decode = workflow.decode_result
+        elif isinstance(workflow, str) and workflow:
+            self._name = workflow
+            self._input = encode_payload(value)
+            self.decode = decode_any
+        else:
+            raise UsageError(
+                f"{workflow!r} is no workflow: give what `workflow.define` returned, or a workflow's name."
+            )
+        if on_conflict not in ON_CONFLICT:
+            raise UsageError(
+                f"on_conflict={on_conflict!r} cannot be: give one of {', '.join(ON_CONFLICT)}."
+            )
+        self._timeout_ms = (
+            0 if timeout is None else max(1, round(seconds(timeout, "timeout") * 1000))
+        )
+        self._on_conflict = on_conflict
+        self._request_id = request_id or session.new_id()
+        self.address: Address = session.address(id or request_id or secrets.token_hex(8))
+
+    def record(self, reply_to: ReplyTo | None) -> StartWorkflow:
+        return StartWorkflow(
+            self._name,
+            self._request_id,
+            self._input,
+            self._timeout_ms,
+            self._on_conflict,
+            reply_to,
+        )

@@ -1,0 +1,140 @@
+"""Reading the state topic: what is committed, whether or not a worker is up.
+
+Everything here blocks and is called in a thread. Later records of a key replace earlier ones; tombstones remove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+import msgspec
+
+from weft.codec import MalformedError, decode_events, decode_state
+from weft.errors import CorruptRecordError, LogError
+from weft.log import FROM_START, Log, LogRecord
+from weft.records import Event, Head, Page, Status
+
+T = TypeVar("T")
+
+_PAGE_MARK = b"\0"
+"""In the keys of pages and claims; in no workflow ID."""
+
+
+class HeadFields(msgspec.Struct, frozen=True, tag="head", tag_field="kind", gc=False):
+    """A head without its history: what lists need, and cheap to read."""
+
+    run_id: str
+    workflow: str
+    status: Status
+    created_ms: int
+    updated_ms: int
+    event_count: int
+    version: str = ""
+    reason: str = ""
+    v: Literal[1] = 1
+
+
+_decode_fields = msgspec.json.Decoder(HeadFields).decode
+
+
+def read_fields(
+    log: Log, topic: str, partition_count: int, timeout_s: float
+) -> dict[str, HeadFields]:
+    """All workflows on all partitions, by ID. Raises LogError."""
+    found: dict[bytes, HeadFields] = {}
+    offsets = {(topic, partition): FROM_START for partition in range(partition_count)}
+    with _records(log, offsets, timeout_s) as records:
+        for record in records:
+            key = record.key or b""
+            if _PAGE_MARK in key:
+                continue
+            if record.value is None:
+                found.pop(key, None)
+            else:
+                found[key] = _decoded(record, _decode_fields)
+    return {key.decode(): fields for key, fields in found.items()}
+
+
+def read_heads(
+    log: Log, topic: str, partition: int, keys: Collection[bytes], timeout_s: float
+) -> dict[bytes, Head]:
+    """The heads of these workflows of one partition, by key; those that do not exist are absent. Raises LogError."""
+    last: dict[bytes, LogRecord] = {}
+    with _records(log, {(topic, partition): FROM_START}, timeout_s) as records:
+        for record in records:
+            if record.key is not None and record.key in keys:
+                last[record.key] = record
+    return {key: _head(record) for key, record in last.items() if record.value is not None}
+
+
+def read_history(
+    log: Log, topic: str, partition: int, key: bytes, timeout_s: float
+) -> tuple[Head, list[Event]] | None:
+    """The head of one workflow and all events of its run, oldest first; None when there is none. Raises LogError."""
+    pages: dict[bytes, LogRecord] = {}
+    last: LogRecord | None = None
+    prefix = key + _PAGE_MARK
+    with _records(log, {(topic, partition): FROM_START}, timeout_s) as records:
+        for record in records:
+            if record.key == key:
+                last = record
+            elif record.key is not None and record.key.startswith(prefix):
+                pages[record.key] = record
+    if last is None or last.value is None:
+        return None
+    head = _head(last)
+    events: list[Event] = []
+    for number in range(head.page_count):
+        page = pages.get(prefix + f"{head.run_id}\0{number}".encode())
+        if page is None or page.value is None:
+            raise _incomplete(last, head, f"its page {number} of {head.page_count} is missing")
+        events += _page_events(page)
+    events += _decoded(last, lambda _value: decode_events(head.tail))
+    if len(events) != head.event_count:
+        raise _incomplete(last, head, f"it has {len(events)} events, not {head.event_count}")
+    return head, events
+
+
+def _head(record: LogRecord) -> Head:
+    state = _decoded(record, decode_state)
+    if not isinstance(state, Head):
+        raise _corrupt(record, f"under a workflow's key is a {type(state).__name__}, not its head")
+    return state
+
+
+def _page_events(record: LogRecord) -> list[Event]:
+    state = _decoded(record, decode_state)
+    if not isinstance(state, Page):
+        raise _corrupt(record, f"under a page's key is a {type(state).__name__}")
+    return _decoded(record, lambda _value: decode_events(state.events))
+
+
+def _decoded(record: LogRecord, decode: Callable[[bytes], T]) -> T:
+    assert record.value is not None, "tombstones are not decoded"
+    try:
+        return decode(record.value)
+    except (MalformedError, msgspec.DecodeError) as error:
+        raise _corrupt(record, str(error)) from None
+
+
+def _corrupt(record: LogRecord, why: str) -> CorruptRecordError:
+    return CorruptRecordError(record.topic, record.partition, record.offset, why)
+
+
+def _incomplete(record: LogRecord, head: Head, why: str) -> LogError:
+    place = f"{record.topic}-{record.partition}@{record.offset}"
+    return LogError(f"The history of run {head.run_id} (head at {place}) is incomplete: {why}.")
+
+
+@contextmanager
+def _records(
+    log: Log, offsets: Mapping[tuple[str, int], int], timeout_s: float
+) -> Iterator[Iterator[LogRecord]]:
+    """Everything that is committed on these partitions. `timeout_s` bounds the time without progress."""
+    reader = log.reader()
+    try:
+        yield reader.read_to_end(offsets, timeout_s)
+    finally:
+        reader.close()

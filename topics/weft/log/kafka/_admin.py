@@ -1,0 +1,230 @@
+"""Topics on Kafka: making, describing, deleting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.cimpl import NewTopic
+
+from weft.errors import LogUnavailableError, UsageError
+from weft.log._api import TopicInfo, TopicSpec
+from weft.log._api import TopicPartition as TopicAndPartition
+from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._settings import Settings, logger
+
+_POLL_S = 0.02
+
+
+class KafkaAdmin:
+    """Implements `weft.log.Admin`. May be used by several threads."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._name = name
+        self._last_error = ""
+        try:
+            self._client = AdminClient(settings | {"error_cb": self._note_error}, logger=logger)
+        except KafkaException as exception:
+            raise UsageError(
+                f"{name}: the settings are not what Kafka's client takes: {kafka_error(exception).str()}."
+            ) from exception
+
+    def _note_error(self, error: KafkaError) -> None:
+        self._last_error = f" The client says: {error.str()}."
+
+    def check(self, timeout_s: float) -> None:
+        """Raises `LogUnavailableError` when no broker answers."""
+        try:
+            self._client.list_topics(timeout=timeout_s)
+        except KafkaException as exception:
+            self._client.poll(0)
+            raise LogUnavailableError(
+                f"No Kafka broker answered at {self._name.removeprefix('kafka ')} within {timeout_s:g} s."
+                f"{self._last_error} Check that a broker runs there, that this machine reaches it, and that the "
+                "security settings are the broker's (`make kafka-up` starts a local broker)."
+            ) from exception
+
+    def create_topics(self, specs: Sequence[TopicSpec], timeout_s: float = 30.0) -> list[str]:
+        """Returns when every broker that answers knows the new topics and their partitions can be written to."""
+        if not specs:
+            return []
+        deadline_s = time.monotonic() + timeout_s
+        futures = self._client.create_topics(
+            [_new_topic(spec) for spec in specs], request_timeout=timeout_s
+        )
+        created: list[str] = []
+        for name, future in futures.items():
+            try:
+                self._wait(future, timeout_s)
+            except KafkaException as exception:
+                error = kafka_error(exception)
+                if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise log_error(
+                        error, f"Topic {name} could not be made on {self._name}"
+                    ) from exception
+            else:
+                created.append(name)
+        self._wait_until_led({spec.name for spec in specs}, deadline_s)
+        return created
+
+    def _wait_until_led(self, names: set[str], deadline_s: float) -> None:
+        while True:
+            remaining_s = max(deadline_s - time.monotonic(), _POLL_S)
+            found = self._metadata(remaining_s).topics
+            waiting = {name for name in names if name not in found or not _is_led(found[name])}
+            if not waiting:
+                return
+            if remaining_s <= _POLL_S:
+                raise LogUnavailableError(
+                    f"Topics {', '.join(sorted(waiting))} were made on {self._name}, but have no leaders yet. They may "
+                    "have them in a moment; if not, look at the brokers."
+                )
+            threading.Event().wait(_POLL_S)
+
+    def describe_topics(
+        self, names: Sequence[str], timeout_s: float = 30.0
+    ) -> dict[str, TopicInfo]:
+        if not names:
+            return {}
+        partitions: dict[str, list[Any]] = {}
+        descriptions = self._client.describe_topics(
+            TopicCollection(list(names)), request_timeout=timeout_s
+        )
+        for name, future in descriptions.items():
+            try:
+                partitions[name] = self._wait(future, timeout_s).partitions
+            except KafkaException as exception:
+                error = kafka_error(exception)
+                if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise log_error(
+                        error, f"Topic {name} of {self._name} could not be looked at"
+                    ) from exception
+        configs = self._configs(list(partitions), timeout_s)
+        return {
+            name: _info(name, partitions[name], configs[name])
+            for name in partitions
+            if name in configs
+        }
+
+    def _configs(self, names: list[str], timeout_s: float) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        configs: dict[str, dict[str, str]] = {}
+        futures = self._client.describe_configs(resources, request_timeout=timeout_s)
+        for resource, future in futures.items():
+            try:
+                entries = self._wait(future, timeout_s)
+            except KafkaException as exception:
+                error = kafka_error(exception)
+                if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
+                raise log_error(
+                    error,
+                    f"The settings of topic {resource.name} of {self._name} could not be read",
+                ) from exception
+            configs[resource.name] = {key: entry.value for key, entry in entries.items()}
+        return configs
+
+    def list_topics(self, timeout_s: float = 30.0) -> list[str]:
+        return sorted(self._metadata(timeout_s).topics)
+
+    def delete_topics(self, names: Sequence[str], timeout_s: float = 30.0) -> None:
+        """Topics that do not exist are passed over."""
+        if not names:
+            return
+        futures = self._client.delete_topics(list(names), request_timeout=timeout_s)
+        for name, future in futures.items():
+            try:
+                self._wait(future, timeout_s)
+            except KafkaException as exception:
+                error = kafka_error(exception)
+                if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise log_error(
+                        error, f"Topic {name} of {self._name} could not be deleted"
+                    ) from exception
+
+    def undecided(
+        self, group: str, partitions: Sequence[TopicAndPartition], timeout_s: float
+    ) -> set[TopicAndPartition]:
+        """Those whose committed offsets an open transaction is about to change."""
+        wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
+        futures = self._client.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, wanted)],
+            require_stable=True,
+            request_timeout=timeout_s,
+        )
+        try:
+            found = self._wait(futures[group], timeout_s).topic_partitions
+        except KafkaException as exception:
+            raise log_error(
+                kafka_error(exception),
+                f"The offsets of group {group} could not be read from {self._name}",
+            ) from exception
+        return {
+            (one.topic, one.partition)
+            for one in found
+            if one.error is not None and one.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
+        }
+
+    def close(self) -> None:
+        """Nothing waits: the client ends when it is forgotten."""
+
+    def _metadata(self, timeout_s: float) -> Any:
+        self._client.poll(0)
+        try:
+            return self._client.list_topics(timeout=timeout_s)
+        except KafkaException as exception:
+            raise log_error(
+                kafka_error(exception), f"{self._name} did not list its topics"
+            ) from exception
+
+    def _wait(self, future: Future[Any], timeout_s: float) -> Any:
+        self._client.poll(0)
+        try:
+            return future.result(timeout_s + 1.0)
+        except FutureTimeoutError as error:
+            raise LogUnavailableError(
+                f"{self._name} did not answer within {timeout_s:g} s. Look at the brokers and the network."
+            ) from error
+
+
+def _new_topic(spec: TopicSpec) -> NewTopic:
+    config = {"cleanup.policy": "compact" if spec.compacted else "delete"}
+    if spec.retention_ms is not None and not spec.compacted:
+        config["retention.ms"] = str(spec.retention_ms)
+    return NewTopic(
+        spec.name,
+        num_partitions=spec.partitions,
+        replication_factor=spec.replication,
+        config=config | dict(spec.config),
+    )
+
+
+def _is_led(topic: Any) -> bool:
+    return topic.error is None and all(one.leader >= 0 for one in topic.partitions.values())
+
+
+def _info(name: str, partitions: list[Any], config: dict[str, str]) -> TopicInfo:
+    compacted = "compact" in config.get("cleanup.policy", "").split(",")
+    retention_ms = int(config.get("retention.ms", "-1"))
+    return TopicInfo(
+        name=name,
+        partitions=len(partitions),
+        compacted=compacted,
+        retention_ms=None if compacted or retention_ms < 0 else retention_ms,
+        replication=min(len(one.replicas) for one in partitions),
+        record_bytes_max=int(config["max.message.bytes"]),
+    )

@@ -1,0 +1,240 @@
+"""A member of a consumer group that owns the same partition numbers on several topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from weft.errors import FencedError, InvariantViolation, LogError, LogUnavailableError, UsageError
+from weft.log._api import AssignmentListener, LogRecord
+from weft.log._api import TopicPartition as TopicAndPartition
+from weft.log.kafka._admin import KafkaAdmin
+from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._records import first_error, records_of
+from weft.log.kafka._settings import Settings, logger
+from weft.log.kafka._transaction import KafkaMember
+
+_STALLED_S = 0.5
+_UNDECIDED_TIMEOUT_S = 5.0
+_OFFSETS_PATIENCE_S = 60.0
+"""How long an assignment waits for its committed offsets, with the listener's help, before it fails."""
+_METADATA_PREFIX = b"CGMDv2:"
+"""How the library writes down a membership: this, the generation (4 bytes), group, member ID, instance ID."""
+
+
+class KafkaGroupConsumer:
+    """Implements `weft.log.GroupConsumer`.
+
+    An error that the listener raises comes out of `poll` or `close`, and ends this consumer: records may have been
+    taken from the client that nobody has seen, so every further call but `close` raises it again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        admin: KafkaAdmin,
+        name: str,
+        topics: Sequence[str],
+        listener: AssignmentListener,
+    ) -> None:
+        self._name = name
+        self._admin = admin
+        self._group = str(settings["group.id"])
+        self._topics = tuple(topics)
+        self._listener = listener
+        self._owned: set[int] = set()
+        self._given_up: set[int] = set()
+        """In the present call of `poll`: what was read from these before is not ours to hand out any more."""
+        self._broken: BaseException | None = None
+        self._error: LogError | None = None
+        self._closed = False
+        self._client = Consumer(settings, logger=logger)
+        self._client.subscribe(
+            [self._topics[0]],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]:
+        """Raises `FencedError` when another process joined with this member's instance ID; that does not pass."""
+        self._check_usable()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        try:
+            first = self._client.poll(timeout_s)
+            if first is None:
+                return []
+            # `consume` waits for as many records as it is asked for, or the whole timeout: so none.
+            messages = [first]
+            self._given_up.clear()
+            if records_max > 1:
+                messages += self._client.consume(records_max - 1, 0)
+        except KafkaException as exception:
+            raise self._failure(kafka_error(exception), "Reading") from exception
+        except BaseException as exception:
+            self._broken = exception
+            raise
+        records = records_of(messages)
+        if self._given_up:
+            gone = self._given_up
+            records = [record for record in records if record.partition not in gone]
+        if len(records) < len(messages):
+            self._note_error(first_error(messages, self._name), records)
+        return records
+
+    def _note_error(self, error: LogError | None, records: Sequence[LogRecord]) -> None:
+        """Raise it, unless there are records to hand out first."""
+        if isinstance(error, FencedError):
+            self._broken = error
+        if error is not None:
+            if not records:
+                raise error
+            self._error = error
+
+    def _on_assign(self, _client: Consumer, assigned: list[TopicPartition]) -> None:
+        numbers = sorted(one.partition for one in assigned)
+        if not numbers:
+            return
+        wanted = [(topic, number) for number in numbers for topic in self._topics]
+        committed = self._decided_offsets(wanted)
+        partitions = [
+            TopicPartition(topic, number, committed.get((topic, number), OFFSET_BEGINNING))
+            for topic, number in wanted
+        ]
+        self._client.incremental_assign(partitions)
+        self._client.pause(partitions)
+        self._owned.update(numbers)
+        self._listener.on_assigned(numbers)
+
+    def _decided_offsets(self, wanted: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
+        """The committed offsets. As long as some are undecided, the listener is told which, every 500 ms."""
+        deadline_s = time.monotonic() + _OFFSETS_PATIENCE_S
+        while True:
+            try:
+                return self.committed(wanted, _STALLED_S)
+            except LogUnavailableError:
+                if time.monotonic() > deadline_s:
+                    raise
+            undecided = self._admin.undecided(self._group, wanted, _UNDECIDED_TIMEOUT_S)
+            if undecided:
+                self._listener.on_stalled(sorted({number for _, number in undecided}))
+
+    def _on_revoke(self, _client: Consumer, revoked: list[TopicPartition]) -> None:
+        numbers = self._owned_among(revoked)
+        if numbers:
+            try:
+                self._listener.on_revoked(numbers)
+            finally:
+                self._release(numbers)
+
+    def _on_lost(self, _client: Consumer, lost: list[TopicPartition]) -> None:
+        numbers = self._owned_among(lost)
+        if numbers:
+            self._release(numbers)
+            self._listener.on_lost(numbers)
+
+    def _owned_among(self, partitions: Iterable[TopicPartition]) -> list[int]:
+        return sorted({one.partition for one in partitions} & self._owned)
+
+    def _release(self, numbers: Sequence[int]) -> None:
+        self._owned.difference_update(numbers)
+        self._given_up.update(numbers)
+        self._client.incremental_unassign(self._on_every_topic(numbers))
+
+    def _on_every_topic(self, numbers: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in numbers for topic in self._topics]
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        """Partitions not owned any more are passed over: a rebuild may end after its partition was revoked."""
+        self._check_usable()
+        self._client.resume(self._on_every_topic(self._owned.intersection(partitions)))
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        self._check_usable()
+        self._client.pause(self._on_every_topic(self._owned.intersection(partitions)))
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Raises `UsageError` for a partition that is not owned, or a topic that the group does not read."""
+        self._check_usable()
+        if topic not in self._topics or partition not in self._owned:
+            raise UsageError(
+                f"seek: {topic}-{partition} is not this member's in group {self._group}."
+            )
+        try:
+            self._client.seek(TopicPartition(topic, partition, offset))
+        except KafkaException as exception:
+            raise self._failure(
+                kafka_error(exception), f"Going back to {topic}-{partition}@{offset}"
+            ) from exception
+
+    def member(self) -> KafkaMember:
+        """Raises `FencedError` while there is no generation: the broker would not check a proof without one."""
+        self._check_usable()
+        metadata = self._client.consumer_group_metadata()
+        if not isinstance(metadata, bytes) or not metadata.startswith(_METADATA_PREFIX):
+            raise InvariantViolation(
+                "confluent-kafka writes a group membership in a form that this version of Weft does not know, so it "
+                "cannot see the generation in it. Use the version of confluent-kafka that Weft was tested with."
+            )
+        start = len(_METADATA_PREFIX)
+        generation = int.from_bytes(metadata[start : start + 4], "little", signed=True)
+        if generation < 0 or not self._owned:
+            raise FencedError(
+                f"This process is no member of group {self._group} at present: it has lost its partitions, or has none "
+                "yet. Nothing can be committed for them."
+            )
+        return KafkaMember(metadata)
+
+    def commit(self, next_offsets: Mapping[TopicAndPartition, int]) -> None:
+        self._check_usable()
+        if not next_offsets:
+            return
+        offsets = [
+            TopicPartition(topic, partition, offset)
+            for (topic, partition), offset in next_offsets.items()
+        ]
+        what = f"Committing offsets of group {self._group}"
+        try:
+            done = self._client.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as exception:
+            raise self._failure(kafka_error(exception), what) from exception
+        for one in done:
+            if one.error is not None:
+                raise self._failure(one.error, f"{what}, {one.topic}-{one.partition},")
+
+    def committed(
+        self, partitions: Sequence[TopicAndPartition], timeout_s: float
+    ) -> dict[TopicAndPartition, int]:
+        self._check_usable()
+        wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
+        what = f"Reading the committed offsets of group {self._group}"
+        try:
+            found = self._client.committed(wanted, timeout_s)
+        except KafkaException as exception:
+            raise self._failure(kafka_error(exception), what) from exception
+        for one in found:
+            if one.error is not None:
+                raise self._failure(one.error, f"{what}, {one.topic}-{one.partition},")
+        return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+
+    def _failure(self, error: KafkaError, what: str) -> LogError:
+        failure = log_error(error, f"{what} on {self._name} failed")
+        if error.fatal():
+            self._broken = failure
+        return failure
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise UsageError(f"A member of group {self._group} was used after it was closed.")
+        if self._broken is not None:
+            raise self._broken
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._client.close()

@@ -1,0 +1,167 @@
+"""Reading chosen partitions outside of any group."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from weft.errors import LogUnavailableError, TopicError
+from weft.log._api import FROM_END, LogRecord
+from weft.log._api import TopicPartition as TopicAndPartition
+from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._records import first_error, records_of
+from weft.log.kafka._settings import ClientSettings, Settings, logger
+
+_LOOKUP_TIMEOUT_S = 10.0
+_BATCH_RECORDS_MAX = 1000
+
+
+class KafkaReader:
+    """Implements `weft.log.Reader`.
+
+    Two clients, made when they are needed: one for `poll`, whose fetches may wait at the broker, and one for
+    `read_to_end`, whose fetches may not. After `read_to_end` is through, `poll` goes on where it ended.
+    """
+
+    def __init__(self, settings: ClientSettings, name: str, *, committed: bool) -> None:
+        self._name = name
+        # Kafka's client wants a group's name even where there is no group. Nothing is ever committed to it.
+        group = f"weft-reader-{uuid.uuid4().hex}"
+        self._follow_settings = settings.reader(group, committed=committed)
+        self._to_end_settings = settings.reader_to_end(group, committed=committed)
+        self._follower: Consumer | None = None
+        self._to_end: Consumer | None = None
+        self._known_topics: set[str] = set()
+        self._next_offsets: dict[TopicAndPartition, int] | None = None
+        """Where `poll` takes over from `read_to_end`."""
+
+    def assign(self, offsets: Mapping[TopicAndPartition, int]) -> None:
+        """Raises `TopicError` when there is no such topic or partition."""
+        self._next_offsets = None
+        if self._follower is None:
+            self._follower = self._new_client(self._follow_settings)
+        self._assign(self._follower, offsets)
+
+    def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]:
+        if self._next_offsets is not None:
+            self.assign(self._next_offsets)
+        if self._follower is None:
+            return []
+        messages = self._take(self._follower, records_max, timeout_s)
+        records = records_of(messages)
+        if len(records) < len(messages) and (error := first_error(messages, self._name)):
+            raise error
+        return records
+
+    def read_to_end(
+        self, offsets: Mapping[TopicAndPartition, int], timeout_s: float
+    ) -> Iterator[LogRecord]:
+        """Raises `TopicError` when there is no such topic or partition."""
+        if self._to_end is None:
+            self._to_end = self._new_client(self._to_end_settings)
+        self._assign(self._to_end, offsets)
+        return self._read_to_end(self._to_end, dict(offsets), timeout_s)
+
+    def _read_to_end(
+        self, client: Consumer, offsets: dict[TopicAndPartition, int], timeout_s: float
+    ) -> Iterator[LogRecord]:
+        unfinished = set(offsets)
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            while unfinished:
+                messages = self._take(client, _BATCH_RECORDS_MAX, deadline_s - time.monotonic())
+                if not messages:
+                    raise self._no_progress(unfinished, timeout_s)
+                records = records_of(messages)
+                if len(records) == len(messages) and len(unfinished) == len(offsets):
+                    yield from records
+                else:
+                    yield from self._up_to_the_ends(messages, unfinished, offsets)
+                deadline_s = time.monotonic() + timeout_s
+        finally:
+            # Nobody takes what it would go on fetching.
+            if self._to_end is client:
+                client.unassign()
+        self._next_offsets = offsets
+
+    def _up_to_the_ends(
+        self,
+        messages: list[Message],
+        unfinished: set[TopicAndPartition],
+        next_offsets: dict[TopicAndPartition, int],
+    ) -> Iterator[LogRecord]:
+        """The records of unfinished partitions, and which of these end on the way."""
+        for message in messages:
+            error = message.error()
+            place = (message.topic() or "", message.partition() or 0)
+            if error is None:
+                if place in unfinished:
+                    yield from records_of([message])
+            elif error.code() == KafkaError._PARTITION_EOF:
+                if place in unfinished:
+                    unfinished.discard(place)
+                    next_offsets[place] = message.offset() or 0
+            elif failure := first_error([message], self._name):
+                raise failure
+
+    def _no_progress(
+        self, unfinished: set[TopicAndPartition], timeout_s: float
+    ) -> LogUnavailableError:
+        partitions = ", ".join(f"{topic}-{number}" for topic, number in sorted(unfinished))
+        return LogUnavailableError(
+            f"Nothing came from {partitions} of {self._name} within {timeout_s:g} s, and their ends were not reached. "
+            "Look at the brokers and the network, and read again."
+        )
+
+    def _new_client(self, settings: Settings) -> Consumer:
+        return Consumer(settings, logger=logger)
+
+    def _take(self, client: Consumer, records_max: int, timeout_s: float) -> list[Message]:
+        try:
+            first = client.poll(max(timeout_s, 0.0))
+            if first is None:
+                return []
+            if records_max > 1:
+                return [first, *client.consume(records_max - 1, 0)]
+            return [first]
+        except KafkaException as exception:
+            raise log_error(
+                kafka_error(exception), f"Reading from {self._name} failed"
+            ) from exception
+
+    def _assign(self, client: Consumer, offsets: Mapping[TopicAndPartition, int]) -> None:
+        partitions: list[TopicPartition] = []
+        try:
+            for topic in {topic for topic, _ in offsets} - self._known_topics:
+                self._check_topic(client, topic)
+            for (topic, partition), offset in offsets.items():
+                start = TopicPartition(topic, partition, offset)
+                if offset == FROM_END:
+                    start.offset = client.get_watermark_offsets(start, _LOOKUP_TIMEOUT_S)[1]
+                partitions.append(start)
+            client.assign(partitions)
+        except KafkaException as exception:
+            topics = ", ".join(sorted({topic for topic, _ in offsets}))
+            raise log_error(
+                kafka_error(exception), f"{topics} of {self._name} could not be read"
+            ) from exception
+
+    def _check_topic(self, client: Consumer, topic: str) -> None:
+        found = client.list_topics(topic, _LOOKUP_TIMEOUT_S).topics[topic]
+        if found.error is not None:
+            raise log_error(found.error, f"{topic} of {self._name} could not be read")
+        if not found.partitions:
+            raise TopicError(
+                f"{topic} of {self._name} has no partitions. Make it with `weft topics create`."
+            )
+        self._known_topics.add(topic)
+
+    def close(self) -> None:
+        clients = (self._follower, self._to_end)
+        self._follower = self._to_end = None
+        for client in clients:
+            if client is not None:
+                client.close()

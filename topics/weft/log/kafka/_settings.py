@@ -1,0 +1,100 @@
+"""The settings of the clients: what is ours to choose, and what a user may add."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+logger = logging.getLogger("weft.log.kafka")
+"""What the clients have to say (broken connections, rebalances) goes here, when they are polled."""
+
+Settings = dict[str, Any]
+
+RECORD_BYTES_MAX = 64 * 1024 * 1024
+"""The clients' own limit, far above any topic's: what a topic takes is checked against its settings."""
+
+_COMMON: Settings = {
+    # Failed requests are tried again at once: a transaction's requests meet each other at the broker all the time
+    # (`CONCURRENT_TRANSACTIONS`), and the usual 100 ms would be twenty times what a transaction takes.
+    "retry.backoff.ms": 1,
+    "retry.backoff.max.ms": 250,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1000,
+    "topic.metadata.propagation.max.ms": 5000,
+    "socket.nagle.disable": True,
+}
+_PRODUCER: Settings = {
+    # Whoever is alone gets no delay; whoever is not fills a batch while the last one is on its way.
+    "linger.ms": 0,
+    "compression.type": "lz4",
+    "queue.buffering.max.messages": 1_000_000,
+    "queue.buffering.max.kbytes": 512 * 1024,
+}
+_CONSUMER: Settings = {
+    # A partition that is assigned or resumed joins the next fetch, so none may wait for long.
+    "fetch.wait.max.ms": 100,
+    "fetch.error.backoff.ms": 50,
+    "fetch.queue.backoff.ms": 10,
+    "queued.max.messages.kbytes": 16 * 1024,
+}
+
+
+class ClientSettings:
+    """Makes each client's settings. The user's win over our defaults, and never over what the contract needs."""
+
+    def __init__(self, bootstrap: str, config: Mapping[str, str]) -> None:
+        self.bootstrap = bootstrap
+        self._config = dict(config)
+
+    def admin(self) -> Settings:
+        return self._merged({}, {})
+
+    def producer(self) -> Settings:
+        vital: Settings = {"enable.idempotence": True, "message.max.bytes": RECORD_BYTES_MAX}
+        return self._merged(_PRODUCER, vital)
+
+    def transactional(self, transactional_id: str, timeout_s: float) -> Settings:
+        defaults = _PRODUCER | {"transaction.timeout.ms": round(timeout_s * 1000)}
+        vital: Settings = {
+            "transactional.id": transactional_id,
+            "message.max.bytes": RECORD_BYTES_MAX,
+        }
+        return self._merged(defaults, vital)
+
+    def group(self, group: str, instance_id: str | None, session_timeout_s: float) -> Settings:
+        session_ms = round(session_timeout_s * 1000)
+        defaults: Settings = _CONSUMER | {
+            # A rebalance begins for a member with its next heartbeat, and takes two rounds.
+            "heartbeat.interval.ms": max(1, min(session_ms // 3, 300)),
+            "session.timeout.ms": session_ms,
+        }
+        vital = _vital_consumer(group, committed=True) | {
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+        if instance_id is not None:
+            vital["group.instance.id"] = instance_id
+        return self._merged(defaults, vital)
+
+    def reader(self, name: str, *, committed: bool) -> Settings:
+        return self._merged(_CONSUMER, _vital_consumer(name, committed=committed))
+
+    def reader_to_end(self, name: str, *, committed: bool) -> Settings:
+        # The end of a partition is told by a fetch that came back empty: the broker shall not hold that one back.
+        vital = _vital_consumer(name, committed=committed)
+        return self._merged(
+            _CONSUMER | {"fetch.wait.max.ms": 2}, vital | {"enable.partition.eof": True}
+        )
+
+    def _merged(self, defaults: Settings, vital: Settings) -> Settings:
+        return {**_COMMON, **defaults, **self._config, **vital, "bootstrap.servers": self.bootstrap}
+
+
+def _vital_consumer(group: str, *, committed: bool) -> Settings:
+    return {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed" if committed else "read_uncommitted",
+    }

@@ -1,0 +1,173 @@
+"""Writing the results of attempts, until each of them is durable."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from weft.codec import MalformedError, encode
+from weft.errors import CommitUnknownError, LogError, RecordTooLargeError
+from weft.log import Log, LogRecord, Producer
+from weft.records import (
+    ActivityTask,
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptStarted,
+    FailureInfo,
+)
+from weft.worker._activity_offsets import OpenOffsets
+
+logger = logging.getLogger("weft.worker")
+
+_RETRY_S = 0.5
+
+
+class TakenTask:
+    """A task that is under way here: where it came from, and whom to tell once its result is durable.
+
+    Raises MalformedError when the record's key is no workflow ID.
+    """
+
+    __slots__ = ("_writer", "key", "offset", "offsets", "partition", "task", "value", "workflow_id")
+
+    def __init__(
+        self,
+        writer: ResultWriter,
+        task: ActivityTask,
+        record: LogRecord,
+        offsets: OpenOffsets,
+    ) -> None:
+        self._writer = writer
+        self.task = task
+        self.key = record.key or b""
+        self.workflow_id = _workflow_id(self.key)
+        self.partition = record.partition
+        self.offset = record.offset
+        self.offsets = offsets
+        self.value = b""
+        """Its result, once there is one."""
+
+    def on_delivery(self, error: LogError | None, _partition: int, _offset: int) -> None:
+        if error is None:
+            self.offsets.done(self.offset)
+            self._writer.on_durable()
+        else:
+            self._writer.on_refused(self, error)
+
+    def report_started(self, started_ms: int) -> None:
+        self._writer.write_started(self, started_ms)
+
+
+def _workflow_id(key: bytes) -> str:
+    try:
+        workflow_id = key.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"its key is no workflow ID: {error}") from None
+    if not workflow_id:
+        raise MalformedError("it has no key, which would be the workflow ID")
+    return workflow_id
+
+
+class ResultWriter:
+    """Writes to the results topic. `write` and `write_started` may be called from any thread, the rest from one."""
+
+    def __init__(self, log: Log, topic: str, on_durable: Callable[[], None]) -> None:
+        self._log = log
+        self._topic = topic
+        self._producer: Producer | None = None
+        self._unsent: deque[TakenTask] = deque()
+        self._retry_at_s = 0.0
+        self._closed = False
+        self.on_durable = on_durable
+        self.error: LogError | None = None
+        """What cannot be mended by writing again."""
+
+    def open(self) -> None:
+        """Before anything else. Raises LogUnavailableError; may be called again."""
+        if self._producer is None:
+            self._producer = self._log.producer()
+
+    def write(self, taken: TakenTask, result: AttemptCompleted | AttemptFailed) -> None:
+        """Never raises because of the log: what cannot be written now is kept and written later."""
+        taken.value = encode(result)
+        self._produce(taken)
+
+    def write_started(self, taken: TakenTask, started_ms: int) -> None:
+        """Tell the owner that the attempt runs. If that fails, the worker's own clock goes on watching it."""
+        task = taken.task
+        record = AttemptStarted(task.run_id, task.activity_id, task.attempt, started_ms)
+        if self._closed:
+            return
+        try:
+            self._opened.produce(self._topic, taken.partition, taken.key, encode(record))
+        except LogError as error:
+            logger.warning(
+                "that %s of %s runs was not reported: %s", task.activity, taken.workflow_id, error
+            )
+
+    def serve(self) -> None:
+        """Serve delivery callbacks, and write again what was refused."""
+        self._opened.poll(0)
+        if self._unsent and time.monotonic() >= self._retry_at_s:
+            self._retry_at_s = time.monotonic() + _RETRY_S
+            for _ in range(len(self._unsent)):
+                self._produce(self._unsent.popleft())
+
+    def wait(self, timeout_s: float) -> None:
+        """Serve callbacks until there were some."""
+        self._opened.poll(timeout_s)
+        self.serve()
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything that was written is durable."""
+        if self._producer is None:
+            return
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            self.serve()
+            undelivered_count = self._opened.flush(max(0.0, deadline_s - time.monotonic()))
+            if not (undelivered_count or self._unsent):
+                return
+            if self.error is not None or time.monotonic() >= deadline_s:
+                logger.error(
+                    "%s results could not be written; their activities will run again",
+                    undelivered_count + len(self._unsent),
+                )
+                return
+
+    def close(self) -> None:
+        self._closed = True
+        if self._producer is not None:
+            self._producer.close()
+
+    def on_refused(self, taken: TakenTask, error: LogError) -> None:
+        """The log did not take a result."""
+        if isinstance(error, RecordTooLargeError):
+            logger.error("%s of %s: %s", taken.task.activity, taken.workflow_id, error)
+            failure = FailureInfo("RecordTooLargeError", str(error), non_retryable=True)
+            task = taken.task
+            self.write(taken, AttemptFailed(task.run_id, task.activity_id, task.attempt, failure))
+        elif error.retriable or isinstance(error, CommitUnknownError):
+            # Written twice is harmless: the owner takes one result of an attempt.
+            if not self._unsent:
+                logger.warning("results cannot be written now (%s); trying again", error)
+            self._unsent.append(taken)
+        else:
+            self.error = error
+
+    @property
+    def _opened(self) -> Producer:
+        assert self._producer is not None, "opened before any task is taken"
+        return self._producer
+
+    def _produce(self, taken: TakenTask) -> None:
+        if self._closed:
+            return
+        try:
+            self._opened.produce(
+                self._topic, taken.partition, taken.key, taken.value, (), taken.on_delivery
+            )
+        except LogError as error:
+            self.on_refused(taken, error)
