@@ -7,7 +7,8 @@ event the run is rebuilt from the history and must equal the live one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
 
@@ -47,6 +48,16 @@ WORKFLOW_ID = "order-42"
 RUN_ID = "run-1"
 SECOND_MS = 1000
 DAY_MS = 24 * 3600 * 1000
+
+
+@contextmanager
+def closed_on_error(run: DrivenRun) -> Iterator[None]:
+    """A failing test leaves no waiting code behind, which would complain in a later one."""
+    try:
+        yield
+    except BaseException:
+        run.close()
+        raise
 
 
 def to_ms(duration: timedelta | int) -> int:
@@ -136,9 +147,9 @@ class DrivenRun:
         record = StartWorkflow(
             workflow.name, "request-1", encode_payload(value), timeout_ms=to_ms(timeout)
         )
-        self._turn(
-            decide_start(record, run_id=run_id, version=workflow.version, now_ms=self.now_ms)
-        )
+        started = decide_start(record, run_id=run_id, version=workflow.version, now_ms=self.now_ms)
+        with closed_on_error(self):
+            self._turn(started)
 
     def __enter__(self) -> Self:
         return self
@@ -262,7 +273,11 @@ class DrivenRun:
     def replay(self, workflow: Workflow[Any, Any]) -> Machine:
         """A fresh machine of `workflow`'s code, brought to where this run's history ends."""
         machine = Machine(workflow, self.run.workflow_id)
-        machine.replay(decode_events(join_events(self._encoded)))
+        try:
+            machine.replay(decode_events(join_events(self._encoded)))
+        except BaseException:
+            machine.close()
+            raise
         return machine
 
     def _activity_id(self, which: str | int) -> int:

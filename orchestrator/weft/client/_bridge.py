@@ -54,8 +54,8 @@ class Bridge:
         self._calls: list[Call] = []
         self._is_scheduled = False
         self._is_closing = False
-        self._trusted: set[str] = set()
-        """Topics that were written to. A log may ask its broker about any other before it takes a record."""
+        self._failing: set[str] = set()
+        """Topics whose last record could not be written: their log may block before it takes the next one."""
         self._stopping = threading.Event()
         self._broken: WeftError | None = None
         self._threads: list[threading.Thread] = []
@@ -94,15 +94,15 @@ class Bridge:
             raise self._broken
         if self._is_closing:
             raise _closed()
-        if topic in self._trusted:
+        if topic not in self._failing:
             self._producer.produce(topic, partition, key, value, on_delivery=on_delivery)
         else:
             args = (topic, partition, key, value, on_delivery)
-            self.loop.run_in_executor(None, self._send_first, *args)
+            self.loop.run_in_executor(None, self._try_again, *args)
 
-    def distrust(self, topic: str) -> None:
-        """A record for this topic could not be written: the next one may block. For any thread."""
-        self._trusted.discard(topic)
+    def note_failure(self, topic: str) -> None:
+        """A record for this topic could not be written. For any thread."""
+        self._failing.add(topic)
 
     async def write(self, topic: str, partition: int, key: bytes, value: bytes) -> tuple[int, int]:
         """Write one record and return its (partition, offset) once it is durable. Raises LogError when it is not."""
@@ -142,7 +142,7 @@ class Bridge:
 
     # In the threads.
 
-    def _send_first(
+    def _try_again(
         self, topic: str, partition: int, key: bytes, value: bytes, on_delivery: DeliveryCallback
     ) -> None:
         try:
@@ -152,7 +152,7 @@ class Bridge:
         except WeftError as error:
             on_delivery(LogError(str(error)), partition, -1)
         else:
-            self._trusted.add(topic)
+            self._failing.discard(topic)
 
     def _keep(self, serve: Callable[[], None]) -> None:
         """Go on until the client closes, over whatever may pass; what cannot pass is told to everybody who waits."""

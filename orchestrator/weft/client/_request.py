@@ -144,7 +144,7 @@ class Request:
         if error is None:
             self.place = self.place or f"{self._topic}-{partition}@{offset}"
         else:
-            self._bridge.distrust(self._topic)
+            self._bridge.note_failure(self._topic)
             if not error.retriable:
                 self._bridge.post(self.fail, error)
         self._is_under_way = False

@@ -91,7 +91,10 @@ def _msgspec_decode(hint: Any) -> Callable[[Any], Any]:
 
 def _decode_other(hint: type, value: Any) -> Any:
     if any(_is_pydantic(part) for part in (hint, *get_args(hint))):
-        return TypeAdapter(hint).validate_python(value)
+        try:
+            return TypeAdapter(hint).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(_first(error)) from None  # msgspec adds where in the whole it is
     raise msgspec.ValidationError(f"{_name(hint)} cannot be read from JSON")
 
 

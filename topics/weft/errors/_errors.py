@@ -4,7 +4,17 @@ from __future__ import annotations
 
 
 class WeftError(Exception):
-    """Root of every error that Weft raises on purpose."""
+    """Root of every error that Weft raises on purpose. They all survive pickling."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_remake, (self.__class__, self.args, self.__dict__))
+
+
+def _remake(cls: type[WeftError], args: tuple[object, ...], state: dict[str, object]) -> WeftError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(WeftError):
@@ -51,18 +61,6 @@ class Failure(WeftError):
         self.type = type or self.__class__.__name__
         self.details = details
         self.non_retryable = non_retryable
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_remake_failure, (self.__class__, self.args, self.__dict__))
-
-
-def _remake_failure(
-    cls: type[Failure], args: tuple[object, ...], state: dict[str, object]
-) -> Failure:
-    error = cls.__new__(cls)
-    error.args = args
-    error.__dict__.update(state)
-    return error
 
 
 class ActivityError(Failure):

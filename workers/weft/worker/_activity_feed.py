@@ -292,9 +292,12 @@ class TaskFeed:
     def _commit_what_is_ours(self) -> None:
         try:
             self._commit(self._offsets)
-        except FencedError as error:
-            # The next poll tells which partitions are still ours.
-            logger.info("%s: %s", self._topic, error)
+        except LogError as error:
+            if not (error.retriable or isinstance(error, FencedError)):
+                raise
+            # In a rebalance that is normal: the next poll tells which partitions are still ours.
+            logger.info("%s: offsets were not committed, trying again: %s", self._topic, error)
+            self._commit_due_s = time.monotonic() + _TROUBLE_PAUSE_S
 
     def _commit(self, partitions: Iterable[int]) -> None:
         assert self._consumer is not None, "joined before every step"

@@ -1,0 +1,292 @@
+"""What the tests of the log contract share: topics of their own, members that take notes, child processes."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from weft.errors import LogError
+from weft.log import (
+    FROM_START,
+    Headers,
+    Log,
+    LogRecord,
+    Producer,
+    Reader,
+    TopicSpec,
+    TransactionalProducer,
+    open_log,
+)
+from weft.log.embedded import EmbeddedLog
+
+CHILD = Path(__file__).with_name("child.py")
+PATIENCE_S = 30.0
+"""Far longer than anything takes; a test that waits this long has failed."""
+SHORT_S = 0.3
+"""Long enough to see that nothing comes."""
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Call `condition` until it holds."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s:g} s for {what}"
+
+
+class Member:
+    """A group member that notes what its listener is told, and what it reads."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        group: str,
+        topics: Sequence[str],
+        *,
+        instance_id: str | None = None,
+        auto_resume: bool = True,
+    ) -> None:
+        self.auto_resume = auto_resume
+        self.told: list[tuple[str, list[int]]] = []
+        self.owned: set[int] = set()
+        self.records: list[LogRecord] = []
+        self.when_revoked: Callable[[], None] = lambda: None
+        self.consumer = kit.log.group_consumer(group, topics, self, instance_id=instance_id)
+        kit.closes(self.consumer.close)
+
+    def on_assigned(self, partitions: Sequence[int]) -> None:
+        self.told.append(("assigned", sorted(partitions)))
+        self.owned.update(partitions)
+        if self.auto_resume:
+            self.consumer.resume(partitions)
+
+    def on_revoked(self, partitions: Sequence[int]) -> None:
+        self.told.append(("revoked", sorted(partitions)))
+        self.when_revoked()
+        self.owned.difference_update(partitions)
+
+    def on_lost(self, partitions: Sequence[int]) -> None:
+        self.told.append(("lost", sorted(partitions)))
+        self.owned.difference_update(partitions)
+
+    def on_stalled(self, partitions: Sequence[int]) -> None:
+        self.told.append(("stalled", sorted(partitions)))
+
+    def poll(self, timeout_s: float = 0.02) -> list[LogRecord]:
+        records = self.consumer.poll(100, timeout_s)
+        self.records += records
+        return records
+
+    def until_owns(self, partitions: Iterable[int]) -> None:
+        expected = set(partitions)
+
+        def owns() -> bool:
+            self.poll()
+            return self.owned == expected
+
+        until(owns, f"one member to own {sorted(expected)}")
+
+    def until_records(self, count: int) -> None:
+        def enough() -> bool:
+            self.poll()
+            return len(self.records) >= count
+
+        until(enough, f"{count} records")
+
+
+class Child:
+    """A process of its own on the same log; see `child.py` for what it can do."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(CHILD), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line.strip())
+
+    def line(self, timeout_s: float = PATIENCE_S) -> str:
+        """The next line that it prints."""
+        try:
+            return self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            raise AssertionError(f"the child printed nothing for {timeout_s:g} s") from None
+
+    def line_if_any(self) -> str:
+        """The next line if there is one already, else nothing."""
+        return "" if self._lines.empty() else self._lines.get()
+
+    def wait_for(self, line: str) -> None:
+        """Pass over lines until this one."""
+        while self.line() != line:
+            pass
+
+    def kill(self) -> list[str]:
+        """End it with -9; returns the lines that were not taken yet."""
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
+        return [self._lines.get() for _ in range(self._lines.qsize())]
+
+    def stop(self) -> None:
+        """Let it end properly, if it is still there."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._thread.join()
+        self.process.stdout.close()
+
+
+class Kit:
+    """One test's view of one backend. Whatever is made through it is closed after the test.
+
+    `address` is the file of the embedded log, or Kafka's `host:port`.
+    """
+
+    def __init__(self, backend: str, address: str, prefix: str, stack: ExitStack) -> None:
+        self.backend = backend
+        self.address = address
+        self.prefix = prefix
+        self._stack = stack
+        self.log = self.open_again()
+        self._admin = self.log.admin()
+        self.closes(self._admin.close)
+        self._producer: Producer | None = None
+        self._reader: Reader | None = None
+
+    def closes(self, close: Callable[[], object]) -> None:
+        self._stack.callback(close)
+
+    def open_again(self) -> Log:
+        kafka = self.backend == "kafka"
+        log = open_log(kafka=self.address) if kafka else open_log(embedded=self.address)
+        self.closes(log.close)
+        return log
+
+    def name(self, suffix: str) -> str:
+        """A name that no other test uses."""
+        return f"{self.prefix}.{suffix}"
+
+    def topic(
+        self,
+        suffix: str,
+        *,
+        partitions: int = 1,
+        compacted: bool = False,
+        config: Mapping[str, str] | None = None,
+    ) -> str:
+        """Make a topic; returns its name."""
+        name = self.name(suffix)
+        spec = TopicSpec(name, partitions, compacted=compacted, config=config or {})
+        assert self._admin.create_topics([spec]) == [name]
+        return name
+
+    def producer(self) -> Producer:
+        producer = self.log.producer()
+        self.closes(producer.close)
+        return producer
+
+    def transactional(self, suffix: str = "producer") -> TransactionalProducer:
+        """A transactional producer that has taken its ID."""
+        producer = self.log.transactional_producer(self.name(suffix))
+        self.closes(producer.close)
+        producer.fence(PATIENCE_S)
+        return producer
+
+    def reader(self) -> Reader:
+        reader = self.log.reader()
+        self.closes(reader.close)
+        return reader
+
+    def member(
+        self,
+        topics: Sequence[str],
+        group: str = "group",
+        *,
+        instance_id: str | None = None,
+        auto_resume: bool = True,
+    ) -> Member:
+        return Member(
+            self,
+            self.name(group),
+            topics,
+            instance_id=instance_id,
+            auto_resume=auto_resume,
+        )
+
+    def child(self, *arguments: str) -> Child:
+        child = Child([self.backend, self.address, *arguments])
+        self.closes(child.stop)
+        return child
+
+    def write(
+        self,
+        topic: str,
+        *values: bytes | None,
+        key: bytes | None = b"key",
+        partition: int = 0,
+        headers: Headers = (),
+    ) -> list[int]:
+        """Write plain records and wait for them; returns their offsets."""
+        if self._producer is None:
+            self._producer = self.producer()
+        offsets: list[int] = []
+
+        def delivered(error: LogError | None, _partition: int, offset: int) -> None:
+            assert error is None, error
+            offsets.append(offset)
+
+        for value in values:
+            self._producer.produce(topic, partition, key, value, headers, delivered)
+        assert self._producer.flush(PATIENCE_S) == 0
+        assert len(offsets) == len(values)
+        return offsets
+
+    def read(self, topic: str, *partitions: int) -> list[LogRecord]:
+        """All records of the topic's partitions (default: the first), up to the present end."""
+        if self._reader is None:
+            self._reader = self.reader()
+        wanted = {(topic, partition): FROM_START for partition in partitions or (0,)}
+        return list(self._reader.read_to_end(wanted, PATIENCE_S))
+
+    def values(self, topic: str, *partitions: int) -> list[bytes | None]:
+        return [record.value for record in self.read(topic, *partitions)]
+
+    def clean(self) -> None:
+        """Have the log cleaned, where that does not happen by itself."""
+        if isinstance(self.log, EmbeddedLog):
+            self.log.compact(tombstone_delay_s=0.0, dirty_ratio_min=0.0)
+
+
+def settle(members: Sequence[Member], partitions: int) -> None:
+    """Poll the members in turn until they own all partitions, each once, evenly to within one."""
+
+    def settled() -> bool:
+        for member in members:
+            member.poll()
+        owned = sorted(partition for member in members for partition in member.owned)
+        counts = [len(member.owned) for member in members]
+        return owned == list(range(partitions)) and max(counts) - min(counts) <= 1
+
+    until(settled, f"{len(members)} members to share {partitions} partitions evenly")

@@ -1,0 +1,11 @@
+"""Settings of the property tests."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# No time limit on an example: how fast this machine is at the moment says nothing about the code.
+settings.register_profile(
+    "weft", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("weft")

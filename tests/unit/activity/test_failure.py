@@ -1,0 +1,111 @@
+"""Exceptions to the failures of a history, and back; and what a running activity knows about itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from weft import activity
+from weft.activity import ActivityInfo, to_activity_error, to_failure
+from weft.activity._failure import MESSAGE_CHARACTERS_MAX, STACK_CHARACTERS_MAX
+from weft.codec import decode_payload, encode_payload
+from weft.errors import Failure, UsageError
+from weft.records import FailureInfo
+
+
+class CardDeclined(Failure):
+    pass
+
+
+def caught(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    """An exception that was really raised, so that it has a stack."""
+    try:
+        raise error from cause
+    except BaseException as raised:  # noqa: BLE001
+        return raised
+
+
+def test_exception_becomes_its_type_message_and_stack() -> None:
+    failure = to_failure(caught(ValueError("no such card")))
+    assert (failure.type, failure.message) == ("ValueError", "no such card")
+    assert (failure.non_retryable, failure.cause) == (False, None)
+    assert "in caught" in failure.stack
+
+
+def test_failure_carries_its_own_type_details_and_verdict() -> None:
+    error = CardDeclined("declined", details={"code": 51}, non_retryable=True)
+    failure = to_failure(error)
+    assert (failure.type, failure.message, failure.non_retryable) == ("CardDeclined", "declined", True)
+    assert decode_payload(failure.details) == {"code": 51}
+    assert to_failure(Failure("x", type="Custom")).type == "Custom"
+
+
+def test_details_that_json_cannot_hold_are_replaced_by_the_reason() -> None:
+    failure = to_failure(Failure("x", details=object()))
+    assert "cannot be stored" in decode_payload(failure.details)
+
+
+def test_long_texts_are_cut() -> None:
+    def deep(depth: int) -> None:
+        if not depth:
+            raise ValueError("x" * 50_000)
+        deep(depth - 1)
+
+    with pytest.raises(ValueError, match="x") as raised:
+        deep(200)
+    failure = to_failure(raised.value)
+    assert len(failure.message) == MESSAGE_CHARACTERS_MAX
+    assert len(failure.stack) <= STACK_CHARACTERS_MAX
+
+
+def test_causes_are_kept_up_to_a_depth() -> None:
+    error: BaseException = ValueError("root")
+    for number in range(20):
+        error = caught(RuntimeError(f"level {number}"), error)
+    failure: FailureInfo | None = to_failure(error)
+    messages = []
+    while failure is not None:
+        messages.append(failure.message)
+        failure = failure.cause
+    assert messages == [f"level {number}" for number in range(19, 13, -1)]
+
+
+def test_causes_come_to_an_end_when_they_go_in_a_circle() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert to_failure(first).type == "ValueError"
+
+
+def test_activity_error_tells_the_workflow_what_happened() -> None:
+    failure = FailureInfo(
+        "CardDeclined", "declined", encode_payload({"code": 51}), cause=FailureInfo("OSError", "network")
+    )
+    error = to_activity_error(failure, activity="charge", attempts=3)
+    assert (str(error), error.type, error.details) == ("declined", "CardDeclined", {"code": 51})
+    assert (error.activity, error.attempts) == ("charge", 3)
+    assert error.is_a(CardDeclined)
+    assert not error.is_a(ValueError)
+    assert isinstance(error.__cause__, Failure)
+    assert error.__cause__.type == "OSError"
+
+
+def test_failure_survives_the_way_there_and_back() -> None:
+    error = CardDeclined("declined", details=[1], non_retryable=True)
+    again = to_failure(to_activity_error(to_failure(error), activity="charge", attempts=1))
+    assert (again.type, again.message, again.non_retryable) == ("CardDeclined", "declined", True)
+    assert decode_payload(again.details) == [1]
+
+
+def test_info_is_refused_outside_of_an_activity() -> None:
+    with pytest.raises(UsageError, match="inside a running activity only"):
+        activity.info()
+
+
+def test_info_has_one_idempotency_key_for_all_attempts() -> None:
+    keys = set()
+    for attempt in (1, 2):
+        about = ActivityInfo("order-42", "run-1", "fulfil", "charge", 3, attempt)
+        token = activity.current.set(about)
+        assert activity.info() is about
+        keys.add(activity.info().idempotency_key)
+        activity.current.reset(token)
+    assert keys == {"order-42/run-1/3"}

@@ -1,0 +1,128 @@
+"""The time of an attempt, on a loop whose clock stands still until it is told to go on."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from weft.worker._activity_clock import AttemptClock
+
+
+class Timer:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class ManualLoop:
+    """Has what the clock needs of a loop: `time` and `call_later`."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self._timers: list[tuple[float, int, Timer, Callable[..., Any], tuple[Any, ...]]] = []
+        self._numbers = itertools.count()
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_later(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        timer = Timer()
+        due = (self.now_s + delay_s, next(self._numbers), timer, callback, args)
+        heapq.heappush(self._timers, due)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        end_s = self.now_s + seconds
+        while self._timers and self._timers[0][0] <= end_s:
+            self.now_s, _number, timer, callback, args = heapq.heappop(self._timers)
+            if not timer.cancelled:
+                callback(*args)
+        self.now_s = end_s
+
+    @property
+    def armed_count(self) -> int:
+        return sum(not timer.cancelled for _due_s, _number, timer, _callback, _args in self._timers)
+
+
+class Watched:
+    """A clock that notes what it does."""
+
+    def __init__(
+        self,
+        timeout_s: float,
+        *,
+        reports: bool = True,
+        began_s: Callable[[], float] | None = None,
+    ) -> None:
+        self.loop = ManualLoop()
+        self.started_ms: list[int] = []
+        self.expired_at: list[float] = []
+        self.clock = AttemptClock(
+            cast("Any", self.loop),
+            timeout_s,
+            self.started_ms.append if reports else None,
+            lambda: self.expired_at.append(self.loop.now_s),
+            began_s,
+        )
+
+
+def test_attempt_that_ends_in_time_leaves_no_timer() -> None:
+    watched = Watched(30)
+    watched.clock.stop()
+    assert watched.loop.armed_count == 0
+    watched.loop.advance(60)
+    assert (watched.started_ms, watched.expired_at, watched.clock.expired) == ([], [], False)
+
+
+def test_long_attempt_is_reported_once_with_when_it_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 5000.0)
+    watched = Watched(30)
+    watched.loop.advance(0.9)
+    assert watched.started_ms == []
+    watched.loop.advance(20)
+    assert watched.started_ms == [4_999_000]
+    assert watched.expired_at == []
+
+
+def test_attempt_expires_when_its_time_is_over() -> None:
+    watched = Watched(30)
+    watched.loop.advance(100)
+    assert watched.expired_at == [130.0]
+    assert watched.clock.expired
+    assert watched.loop.armed_count == 0
+
+
+def test_short_timeout_expires_without_a_report() -> None:
+    watched = Watched(0.5)
+    watched.loop.advance(10)
+    assert (watched.started_ms, watched.expired_at) == ([], [100.5])
+
+
+def test_clock_without_a_report_has_one_timer() -> None:
+    watched = Watched(30, reports=False)
+    watched.loop.advance(29)
+    assert watched.loop.armed_count == 1
+    watched.loop.advance(1)
+    assert watched.expired_at == [130.0]
+
+
+def test_time_counts_from_when_the_thread_began() -> None:
+    began = [0.0]
+    watched = Watched(2, began_s=lambda: began[0])
+    watched.loop.advance(10)
+    assert (watched.started_ms, watched.expired_at) == ([], [])
+    began[0] = 110.5
+    watched.loop.advance(1.9)
+    assert len(watched.started_ms) == 1
+    assert watched.expired_at == []
+    watched.loop.advance(2)
+    assert watched.expired_at == [112.5]
