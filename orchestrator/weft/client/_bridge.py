@@ -22,7 +22,7 @@ logger = logging.getLogger("weft.client")
 
 RECORDS_MAX = 1000
 """Replies that are handed over at once."""
-_POLL_S = 0.1
+POLL_S = 0.1
 """How long a thread waits before it looks whether it should end."""
 _RETRY_S = 0.5
 
@@ -171,10 +171,10 @@ class Bridge:
                 return
 
     def _serve_deliveries(self) -> None:
-        self._producer.poll(_POLL_S)
+        self._producer.poll(POLL_S)
 
     def _read_replies(self) -> None:
-        records = self._reader.poll(RECORDS_MAX, _POLL_S)
+        records = self._reader.poll(RECORDS_MAX, POLL_S)
         calls = [
             (self._on_reply, reply)
             for record in records

@@ -161,7 +161,7 @@ class Client:
         reply, _ = await session.ask(address, start.record, wait_s, what)
         if reply.outcome == "conflict":
             raise already_started(address.workflow_id, reply)
-        return Handle(session, address.workflow_id, reply.run_id, start.decode)
+        return Handle(session, address.workflow_id, reply.run_id, start.decode, is_new=True)
 
     @overload
     async def execute(

@@ -59,8 +59,9 @@ class Handle(Generic[Out]):
         decode: Callable[[Payload], Out],
         *,
         start: StartWorkflow | None = None,
+        is_new: bool = False,
     ) -> None:
-        """`start`: written, but not confirmed by anybody yet."""
+        """`start`: written, but not confirmed by anybody yet. `is_new`: confirmed just now."""
         self.id = workflow_id
         self.run_id = run_id
         """Empty as long as it is not known."""
@@ -68,7 +69,7 @@ class Handle(Generic[Out]):
         self._address = session.address(workflow_id)
         self._decode = decode
         self._start = start
-        self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S if run_id else 0.0
+        self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S if is_new else 0.0
 
     def __repr__(self) -> str:
         return f"<Handle {self.id} {self.run_id or '(newest run)'}>"

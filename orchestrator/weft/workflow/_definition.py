@@ -98,6 +98,10 @@ def define(
     function: Callable[[GeneratorContext, In], Generator[Any, Any, Out]], /
 ) -> Workflow[In, Out]: ...
 @overload
+def define(
+    function: Callable[[GeneratorContext], Generator[Any, Any, Out]], /
+) -> Workflow[None, Out]: ...
+@overload
 def define(*, name: str = ..., version: str = ...) -> Decorator: ...
 
 
@@ -124,6 +128,10 @@ class Decorator:
     def __call__(
         self, function: Callable[[GeneratorContext, In], Generator[Any, Any, Out]], /
     ) -> Workflow[In, Out]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[GeneratorContext], Generator[Any, Any, Out]], /
+    ) -> Workflow[None, Out]: ...
     def __call__(self, function: Any, /) -> Any:
         if not callable(function):
             raise UsageError(f"workflow.define is for functions, not {function!r}")

@@ -1,7 +1,7 @@
 """A stand-in for the workers: it reads requests, writes states and answers, all by the real records.
 
-It knows four workflows by name and runs nobody's code. Its memory is lost when it is stopped; a new one goes on from the
-log, as a worker would. Tests make it lose replies.
+It knows four workflows by name and runs nobody's code. Its memory is lost when it is stopped; a new one goes on from
+the log, as a worker would. Tests make it lose replies.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ import time
 from collections.abc import Sequence
 from typing import Self
 
-from weft.codec import decode_events, decode_queries, decode_signals, decode_state, encode
-from weft.codec import join_events
+from weft.codec import (
+    decode_events,
+    decode_queries,
+    decode_signals,
+    decode_state,
+    encode,
+    join_events,
+)
 from weft.core import Run, apply, next_due_ms
 from weft.log import FROM_END, FROM_START, Log, LogRecord
 from weft.records import (
@@ -94,7 +100,9 @@ class OwnedRun:
 
     def reply(self, to: ReplyTo) -> Reply:
         run = self.run
-        return Reply(to.request, "ended", run.run_id, run.status, run.result, run.failure, run.reason)
+        return Reply(
+            to.request, "ended", run.run_id, run.status, run.result, run.failure, run.reason
+        )
 
 
 def _joined(events: Sequence[HistoryEvent]) -> Payload:
@@ -120,7 +128,9 @@ class FakeOwner:
         self._reader = self._log.reader()
         self._producer = self._log.producer()
         self._rebuild()
-        self._reader.assign(self._offsets(self._namespace.signals, FROM_START if not self.runs else FROM_END))
+        self._reader.assign(
+            self._offsets(self._namespace.signals, FROM_START if not self.runs else FROM_END)
+        )
         self._thread.start()
         return self
 
@@ -133,12 +143,16 @@ class FakeOwner:
     def _offsets(self, topic: str, signals_from: int) -> dict[tuple[str, int], int]:
         partitions = range(self._partition_count)
         offsets = {(topic, partition): signals_from for partition in partitions}
-        return offsets | {(self._namespace.queries, partition): FROM_END for partition in partitions}
+        return offsets | {
+            (self._namespace.queries, partition): FROM_END for partition in partitions
+        }
 
     def _rebuild(self) -> None:
         pages: dict[tuple[str, str, int], Page] = {}
         heads: dict[str, Head] = {}
-        offsets = {(self._namespace.state, number): FROM_START for number in range(self._partition_count)}
+        offsets = {
+            (self._namespace.state, number): FROM_START for number in range(self._partition_count)
+        }
         for record in self._reader.read_to_end(offsets, 10):
             assert record.key is not None
             workflow_id, _, page = record.key.decode().partition("\0")
@@ -152,7 +166,9 @@ class FakeOwner:
                     heads[workflow_id] = state
         for workflow_id, head in heads.items():
             owned = self.runs[workflow_id] = OwnedRun(workflow_id)
-            chunks = [pages[workflow_id, head.run_id, number].events for number in range(head.page_count)]
+            chunks = [
+                pages[workflow_id, head.run_id, number].events for number in range(head.page_count)
+            ]
             for chunk in [*chunks, head.tail]:
                 for event in decode_events(chunk):
                     apply(owned.run, event)

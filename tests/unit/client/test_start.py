@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.conftest import NAMES, PARTITIONS
+from tests.unit.client.conftest import NAMES, PARTITIONS, until
 from tests.unit.client.flows import Order, echo, wait
 from tests.unit.client.owner import FakeOwner
 from weft.client import Client
-from weft.codec import decode_signals
 from weft.errors import AlreadyStartedError, DeadlineError, UsageError, WorkflowFailedError
 from weft.log import FROM_START, Log, LogRecord
 from weft.records import AwaitResult, StartWorkflow
@@ -36,7 +35,9 @@ def test_start_returns_a_handle_whose_result_has_the_declared_type(
 ) -> None:
     async def scenario() -> None:
         async with Client(log, namespace="desk") as client:
-            handle = await client.start(echo, Order("A-1", 12), id="A-1", timeout=timedelta(hours=1))
+            handle = await client.start(
+                echo, Order("A-1", 12), id="A-1", timeout=timedelta(hours=1)
+            )
             assert handle.id == "A-1"
             assert handle.run_id == owner.runs["A-1"].run.run_id
             assert await handle.result() == Order("A-1", 12)
@@ -84,8 +85,7 @@ def test_start_ends_the_open_run_when_it_is_told_to(log: Log, owner: FakeOwner) 
         async with Client(log, namespace="desk") as client:
             first = await client.start(wait, id="A-1")
             waiting = asyncio.create_task(first.result())
-            while not owner.runs["A-1"].waiters:
-                await asyncio.sleep(0.005)
+            await until(lambda: owner.runs["A-1"].waiters)
             second = await client.start(wait, id="A-1", on_conflict="terminate_existing")
             assert second.run_id != first.run_id
             with pytest.raises(WorkflowFailedError, match="was terminated: replaced by a new run"):
@@ -119,7 +119,7 @@ def test_start_is_confirmed_when_replies_were_lost(log: Log, owner: FakeOwner, l
 
     asyncio.run(scenario())
     starts = [request for request in owner.requests if isinstance(request, StartWorkflow)]
-    assert len(starts) == lost + 1
+    assert len(starts) > lost
     assert len({start.request_id for start in starts}) == 1, "so that it is one run"
 
 
@@ -163,9 +163,7 @@ def test_start_says_where_the_record_is_when_no_worker_confirms(log: Log) -> Non
     assert (int(place[1]), int(place[2])) == found[0]
     assert "within 0.1 s" in text
     assert "Is a worker running for namespace desk on embedded desk.weft?" in text
-    assert {decode_signals(record.value) for record in records} == {
-        decode_signals(records[0].value)
-    }, "asked again in the very same words"
+    assert {record.value for record in records} == {records[0].value}, "asked again word for word"
 
 
 def test_start_returns_at_once_when_it_need_not_be_confirmed(log: Log, new_owner: NewOwner) -> None:

@@ -56,7 +56,7 @@ class TopicSpec:
     retention_ms: int | None = None
     replication: int = 1
     config: Mapping[str, str] = field(default_factory=dict)
-    """Further settings by Kafka's names (`segment.ms`, `min.insync.replicas`, ...); the embedded log ignores them."""
+    """Further settings by Kafka's names; of these, the embedded log knows `max.message.bytes` only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,5 +254,11 @@ class Log(Protocol):
 
     def reader(self, *, committed: bool = True) -> Reader:
         """`committed=False` also sees undecided records; only the takeover of a dead owner needs that."""
+
+    def compact(self) -> int:
+        """Clean as the topics' policies say; returns how many records went. Brokers do that by themselves: 0.
+
+        May take seconds and be called from any thread; writers go on meanwhile.
+        """
 
     def close(self) -> None: ...

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from weft.activity import Activity
-from weft.errors import TopicError, UsageError
+from weft.errors import LogError, TopicError, UsageError
 from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace, catalogue, check, partition_count, queues
@@ -20,9 +21,12 @@ from weft.worker._instance import InstanceSlot
 from weft.worker._owner import PartitionOwner
 from weft.workflow import Workflow
 
+logger = logging.getLogger("weft.worker")
+
 _STUCK_S = 60.0
 """A loop that has not come round for so long is reported as unhealthy."""
 _WATCH_S = 0.1
+_CLEAN_S = 30.0
 
 
 class Worker:
@@ -95,7 +99,9 @@ class Worker:
             if self._workflows:
                 self._start_owner(inline, slot.instance_id, partition_count)
             self._start_activities(runner, slot.instance_id)
+            cleaning = asyncio.create_task(self._clean())
             await self._watch()
+            cleaning.cancel()
             await self._drain()
         finally:
             inline.close()
@@ -158,6 +164,15 @@ class Worker:
             if owner_died or any(worker.error for worker in self._activity_workers):
                 return
             await asyncio.sleep(_WATCH_S)
+
+    async def _clean(self) -> None:
+        """The embedded log has no broker that would clean it."""
+        while True:
+            await asyncio.sleep(_CLEAN_S)
+            try:
+                await asyncio.to_thread(self._log.compact)
+            except LogError as error:
+                logger.warning("the log could not be cleaned: %s", error)
 
     async def _drain(self) -> None:
         if self._owner is not None:

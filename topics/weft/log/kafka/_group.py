@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from weft.errors import FencedError, InvariantViolation, LogError, LogUnavailableError, UsageError
-from weft.log._api import AssignmentListener, LogRecord
+from weft.log._api import FROM_START, AssignmentListener, LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._admin import KafkaAdmin
 from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._records import first_error, records_of
 from weft.log.kafka._settings import Settings, logger
 from weft.log.kafka._transaction import KafkaMember
 
 _STALLED_S = 0.5
-_UNDECIDED_TIMEOUT_S = 5.0
+_LOOKUP_TIMEOUT_S = 10.0
 _OFFSETS_PATIENCE_S = 60.0
 """How long an assignment waits for its committed offsets, with the listener's help, before it fails."""
 _METADATA_PREFIX = b"CGMDv2:"
@@ -101,10 +102,8 @@ class KafkaGroupConsumer:
             return
         wanted = [(topic, number) for number in numbers for topic in self._topics]
         committed = self._decided_offsets(wanted)
-        partitions = [
-            TopicPartition(topic, number, committed.get((topic, number), OFFSET_BEGINNING))
-            for topic, number in wanted
-        ]
+        offsets = {place: committed.get(place, FROM_START) for place in wanted}
+        partitions = starting_points(self._client, offsets, _LOOKUP_TIMEOUT_S)
         self._client.incremental_assign(partitions)
         self._client.pause(partitions)
         self._owned.update(numbers)
@@ -119,7 +118,7 @@ class KafkaGroupConsumer:
             except LogUnavailableError:
                 if time.monotonic() > deadline_s:
                     raise
-            undecided = self._admin.undecided(self._group, wanted, _UNDECIDED_TIMEOUT_S)
+            undecided = self._admin.undecided(self._group, wanted, _LOOKUP_TIMEOUT_S)
             if undecided:
                 self._listener.on_stalled(sorted({number for _, number in undecided}))
 
@@ -151,7 +150,9 @@ class KafkaGroupConsumer:
     def resume(self, partitions: Sequence[int]) -> None:
         """Partitions not owned any more are passed over: a rebuild may end after its partition was revoked."""
         self._check_usable()
-        self._client.resume(self._on_every_topic(self._owned.intersection(partitions)))
+        resumed = self._on_every_topic(self._owned.intersection(partitions))
+        self._client.resume(resumed)
+        wake(self._client, resumed)
 
     def pause(self, partitions: Sequence[int]) -> None:
         self._check_usable()
@@ -164,8 +165,10 @@ class KafkaGroupConsumer:
             raise UsageError(
                 f"seek: {topic}-{partition} is not this member's in group {self._group}."
             )
+        place = TopicPartition(topic, partition, offset)
         try:
-            self._client.seek(TopicPartition(topic, partition, offset))
+            self._client.seek(place)
+            wake(self._client, [place])
         except KafkaException as exception:
             raise self._failure(
                 kafka_error(exception), f"Going back to {topic}-{partition}@{offset}"

@@ -86,6 +86,9 @@ class KafkaLog:
     def reader(self, *, committed: bool = True) -> KafkaReader:
         return KafkaReader(self._settings, self.name, committed=committed)
 
+    def compact(self) -> int:
+        return 0
+
     def close(self) -> None:
         """Nothing is held open but a client for looking things up, which ends when it is forgotten."""
         self._admin.close()

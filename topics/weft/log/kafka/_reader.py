@@ -6,12 +6,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from weft.errors import LogUnavailableError, TopicError
-from weft.log._api import FROM_END, LogRecord
+from weft.log._api import LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._records import first_error, records_of
 from weft.log.kafka._settings import ClientSettings, Settings, logger
 
@@ -133,16 +134,12 @@ class KafkaReader:
             ) from exception
 
     def _assign(self, client: Consumer, offsets: Mapping[TopicAndPartition, int]) -> None:
-        partitions: list[TopicPartition] = []
         try:
             for topic in {topic for topic, _ in offsets} - self._known_topics:
                 self._check_topic(client, topic)
-            for (topic, partition), offset in offsets.items():
-                start = TopicPartition(topic, partition, offset)
-                if offset == FROM_END:
-                    start.offset = client.get_watermark_offsets(start, _LOOKUP_TIMEOUT_S)[1]
-                partitions.append(start)
+            partitions = starting_points(client, offsets, _LOOKUP_TIMEOUT_S)
             client.assign(partitions)
+            wake(client, partitions)
         except KafkaException as exception:
             topics = ", ".join(sorted({topic for topic, _ in offsets}))
             raise log_error(

@@ -33,7 +33,7 @@ _PRODUCER: Settings = {
 }
 _CONSUMER: Settings = {
     # A partition that is assigned or resumed joins the next fetch, so none may wait for long.
-    "fetch.wait.max.ms": 100,
+    "fetch.wait.max.ms": 50,
     "fetch.error.backoff.ms": 50,
     "fetch.queue.backoff.ms": 10,
     "queued.max.messages.kbytes": 16 * 1024,

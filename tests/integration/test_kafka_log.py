@@ -1,0 +1,257 @@
+"""What only Kafka can show of the log contract: undecided offsets, memberships, brokers that go away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+from deploy.kafka._probe import free_ports
+from deploy.kafka.broker import start_broker
+
+from weft.errors import FencedError, LogUnavailableError, RecordTooLargeError, UsageError
+from weft.log import FROM_START, TopicSpec
+from weft.log.kafka import KafkaLog, open_kafka
+from weft.log.kafka._group import KafkaGroupConsumer
+from weft.log.kafka._transaction import KafkaTransactionalProducer
+
+pytestmark = pytest.mark.kafka
+
+PATIENCE_S = 60.0
+
+
+class Member:
+    """A group member that notes what it is told, and fences who holds it up."""
+
+    def __init__(self, log: KafkaLog, group: str, topics: Sequence[str], **options: str) -> None:
+        self.owned: set[int] = set()
+        self.stalled: list[tuple[float, list[int]]] = []
+        self.when_stalled: Callable[[], object] = lambda: None
+        self.when_revoked: Callable[[], object] = lambda: None
+        self.began_s = time.monotonic()
+        self.consumer: KafkaGroupConsumer = log.group_consumer(group, topics, self, **options)
+
+    def on_assigned(self, partitions: Sequence[int]) -> None:
+        self.owned.update(partitions)
+        self.consumer.resume(partitions)
+
+    def on_revoked(self, partitions: Sequence[int]) -> None:
+        self.when_revoked()
+        self.owned.difference_update(partitions)
+
+    def on_lost(self, partitions: Sequence[int]) -> None:
+        self.owned.difference_update(partitions)
+
+    def on_stalled(self, partitions: Sequence[int]) -> None:
+        self.stalled.append((time.monotonic() - self.began_s, list(partitions)))
+        self.when_stalled()
+
+    def until_owns(self, partitions: set[int]) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self.owned != partitions:
+            assert time.monotonic() < deadline_s, f"{self.owned}, not {partitions}"
+            self.consumer.poll(100, 0.02)
+
+
+class Kit:
+    def __init__(self, address: str, namespace: str, stack: ExitStack) -> None:
+        self.address = address
+        self.namespace = namespace
+        self.log = open_kafka(address)
+        self._stack = stack
+
+    def topic(self, name: str, partitions: int = 1, **config: str) -> str:
+        topic = f"{self.namespace}.{name}"
+        self.log.admin().create_topics([TopicSpec(topic, partitions, config=config)])
+        return topic
+
+    def member(self, *topics: str, **options: str) -> Member:
+        member = Member(self.log, f"{self.namespace}.group", topics, **options)
+        self._stack.callback(member.consumer.close)
+        return member
+
+    def transactional(self, name: str) -> KafkaTransactionalProducer:
+        producer = self.log.transactional_producer(f"{self.namespace}.{name}", timeout_s=60.0)
+        self._stack.callback(producer.close)
+        producer.fence(PATIENCE_S)
+        return producer
+
+
+@pytest.fixture
+def kit(kafka_address: str, namespace: str) -> Iterator[Kit]:
+    with ExitStack() as stack:
+        yield Kit(kafka_address, namespace, stack)
+
+
+def test_new_owner_is_told_what_stalls_and_goes_on_once_the_dead_owner_is_fenced(kit: Kit) -> None:
+    orders = kit.topic("orders", 4)
+    dead = kit.member(orders)
+    dead.until_owns({0, 1, 2, 3})
+    left_open = kit.transactional("dead")
+    left_open.begin()
+    left_open.send_offsets({(orders, 2): 7}, dead.consumer.member())
+    dead.consumer.close()
+
+    heir = kit.member(orders)
+    heir.when_stalled = lambda: kit.transactional("dead")
+    heir.until_owns({0, 1, 2, 3})
+
+    assert [partitions for _, partitions in heir.stalled] == [[2]]
+    assert heir.consumer.committed([(orders, 2)], PATIENCE_S) == {}
+    with pytest.raises(FencedError):
+        left_open.commit(PATIENCE_S)
+    with pytest.raises(FencedError):
+        left_open.abort(PATIENCE_S)
+
+
+def test_committed_says_so_when_offsets_stay_undecided(kit: Kit) -> None:
+    orders = kit.topic("orders")
+    member = kit.member(orders)
+    member.until_owns({0})
+    producer = kit.transactional("owner")
+    producer.begin()
+    producer.send_offsets({(orders, 0): 1}, member.consumer.member())
+    with pytest.raises(LogUnavailableError):
+        member.consumer.committed([(orders, 0)], 0.2)
+    producer.commit(PATIENCE_S)
+    assert member.consumer.committed([(orders, 0)], PATIENCE_S) == {(orders, 0): 1}
+
+
+def test_proof_of_membership_is_refused_to_a_member_that_owns_nothing(kit: Kit) -> None:
+    """The broker takes offsets without a generation for those of an old client, and does not check them."""
+    orders = kit.topic("orders")
+    member = kit.member(orders)
+    with pytest.raises(FencedError):
+        member.consumer.member()
+    member.until_owns({0})
+    assert member.consumer.member()
+
+
+def test_producer_goes_on_after_a_stale_generation_is_aborted(kit: Kit) -> None:
+    orders = kit.topic("orders", 2)
+    first = kit.member(orders)
+    first.until_owns({0, 1})
+    stale = first.consumer.member()
+    second = kit.member(orders)
+    while len(second.owned) != 1 or len(first.owned) != 1:
+        for member in (first, second):
+            member.consumer.poll(10, 0.02)
+    (kept,) = first.owned
+    producer = kit.transactional("owner")
+    producer.begin()
+    producer.append(orders, kept, b"key", b"stale")
+    with pytest.raises(FencedError):
+        producer.send_offsets({(orders, kept): 1}, stale)
+    producer.abort(PATIENCE_S)
+    producer.begin()
+    producer.append(orders, kept, b"key", b"fresh")
+    producer.send_offsets({(orders, kept): 0}, first.consumer.member())
+    producer.commit(PATIENCE_S)
+    records = kit.log.reader().read_to_end({(orders, kept): FROM_START}, PATIENCE_S)
+    assert [record.value for record in records] == [b"fresh"]
+
+
+def test_errors_of_the_listener_come_out_of_poll_and_end_the_consumer(kit: Kit) -> None:
+    member = kit.member(kit.topic("orders"))
+
+    def fail(partitions: Sequence[int]) -> None:
+        raise ZeroDivisionError(str(partitions))
+
+    member.on_assigned = fail  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError, match=r"\[0\]"):
+        member.until_owns({0})
+    with pytest.raises(ZeroDivisionError):
+        member.consumer.poll(1, 0)
+
+
+def test_errors_of_the_listener_come_out_of_close(kit: Kit) -> None:
+    member = kit.member(kit.topic("orders"))
+    member.until_owns({0})
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    member.when_revoked = fail
+    with pytest.raises(ZeroDivisionError):
+        member.consumer.close()
+    member.consumer.close()
+
+
+def test_replaced_static_member_is_fenced(kit: Kit) -> None:
+    orders = kit.topic("orders")
+    first = kit.member(orders, instance_id="worker-0")
+    first.until_owns({0})
+    second = kit.member(orders, instance_id="worker-0")
+    second.until_owns({0})
+    deadline_s = time.monotonic() + PATIENCE_S
+    with pytest.raises(FencedError):
+        while time.monotonic() < deadline_s:
+            first.consumer.poll(1, 0.05)
+    with pytest.raises(FencedError):
+        first.consumer.poll(1, 0)
+
+
+def test_transaction_is_refused_when_the_broker_finds_a_record_too_large(kit: Kit) -> None:
+    """The topic's limit was lowered after the producer had asked for it."""
+    orders = kit.topic("orders", 1, **{"max.message.bytes": "200000"})
+    producer = kit.transactional("owner")
+    producer._limits._bytes_max_by_topic[orders] = 1_000_000
+    producer.begin()
+    producer.append(orders, 0, b"key", bytes(range(256)) * 2000)
+    producer.append(orders, 0, b"key", b"small")
+    with pytest.raises(RecordTooLargeError):
+        producer.commit(PATIENCE_S)
+    with pytest.raises(RecordTooLargeError):
+        producer.begin()
+
+
+def test_reader_goes_on_where_read_to_end_ended(kit: Kit) -> None:
+    orders = kit.topic("orders", 2)
+    producer = kit.transactional("owner")
+
+    def write(value: bytes) -> None:
+        producer.begin()
+        producer.append(orders, 1, b"key", value)
+        producer.commit(PATIENCE_S)
+
+    write(b"before")
+    reader = kit.log.reader()
+    places = {(orders, 0): FROM_START, (orders, 1): FROM_START}
+    assert [record.value for record in reader.read_to_end(places, PATIENCE_S)] == [b"before"]
+    write(b"after")
+    assert [record.value for record in reader.poll(10, PATIENCE_S)] == [b"after"]
+    reader.close()
+
+
+def test_unreachable_broker_is_named_when_the_log_is_opened() -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(LogUnavailableError, match=f"{address}.*Check that a broker runs there"):
+        open_kafka(address)
+
+
+def test_unknown_setting_is_refused_when_the_log_is_opened() -> None:
+    with pytest.raises(UsageError, match=r"sasl\.colour"):
+        open_kafka("127.0.0.1:1", {"sasl.colour": "blue"})
+
+
+def test_everything_goes_on_when_the_broker_was_killed_and_is_back(namespace: str) -> None:
+    with start_broker() as cluster, ExitStack() as stack:
+        kit = Kit(cluster.address, namespace, stack)
+        orders = kit.topic("orders")
+        member = kit.member(orders)
+        member.until_owns({0})
+        producer = kit.log.producer()
+        producer.produce(orders, 0, b"key", b"before")
+        assert producer.flush(PATIENCE_S) == 0
+        assert [record.value for record in member.consumer.poll(10, PATIENCE_S)] == [b"before"]
+        cluster.kill()
+        producer.produce(orders, 0, b"key", b"meanwhile")
+        assert member.consumer.poll(10, 0.5) == []
+        cluster.restart()
+        assert producer.flush(PATIENCE_S) == 0
+        records = member.consumer.poll(10, PATIENCE_S)
+        assert [record.value for record in records] == [b"meanwhile"]
+        member.consumer.commit({(orders, 0): 2})
+        assert member.consumer.committed([(orders, 0)], PATIENCE_S) == {(orders, 0): 2}
+        producer.close()

@@ -1,0 +1,69 @@
+"""Where reading starts, and that it starts at once.
+
+librdkafka looks up `FROM_START` and `FROM_END` by itself, half a second late; and a partition that is assigned, resumed
+or sought back is fetched when the broker's thread next wakes, up to a second later. Asking the brokers for the offsets
+does both better: the answer is there in a millisecond, and the question wakes the threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from weft.errors import LogUnavailableError
+from weft.log._api import FROM_START
+from weft.log._api import TopicPartition as TopicAndPartition
+from weft.log.kafka._errors import kafka_error, log_error
+
+_RETRY_S = 0.01
+_WAKE_TIMEOUT_S = 0.005
+"""What wakes the threads is the question. The answer may have to wait behind a fetch, and nobody needs it."""
+
+
+def starting_points(
+    client: Consumer, offsets: Mapping[TopicAndPartition, int], timeout_s: float
+) -> list[TopicPartition]:
+    """The partitions with real offsets in place of `FROM_START` and `FROM_END`. Raises `LogError`."""
+    points = [
+        TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()
+    ]
+    unresolved = [point for point in points if point.offset < 0]
+    if not unresolved:
+        return points
+    resolved = [point for point in points if point.offset >= 0]
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return resolved + _looked_up(client, unresolved, timeout_s)
+        except LogUnavailableError:
+            # A partition that was just made, or whose leader has just moved, has a leader in a moment.
+            if time.monotonic() > deadline_s:
+                raise
+            threading.Event().wait(_RETRY_S)
+
+
+def _looked_up(
+    client: Consumer, unresolved: list[TopicPartition], timeout_s: float
+) -> list[TopicPartition]:
+    what = f"Looking up where {unresolved[0].topic}-{unresolved[0].partition} and others start"
+    try:
+        # Asked for the offset at the time -2 or -1, the broker tells the first or the last one.
+        found = client.offsets_for_times(unresolved, timeout_s)
+    except KafkaException as exception:
+        raise log_error(kafka_error(exception), what) from exception
+    for one in found:
+        if one.error is not None:
+            raise log_error(one.error, what)
+    return found
+
+
+def wake(client: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    """Have the partitions fetched now."""
+    question = [TopicPartition(one.topic, one.partition, FROM_START) for one in partitions]
+    if question:
+        with contextlib.suppress(KafkaException):
+            client.offsets_for_times(question, _WAKE_TIMEOUT_S)
