@@ -22,7 +22,7 @@ setup: $(READY) ## Set up .venv from requirements.lock (every other target does 
 test: lint ## Run everything: linters, all tests (a real Kafka is started), the list of requirements.
 	deploy/setup.sh
 	$(PYTEST)
-	$(RUN) -m tests.support.requirements | tail -n 1
+	report=$$($(RUN) -m tests.support.requirements) && echo "$$report" | tail -n 1
 
 test-fast: $(READY) ## Run the tests that need no Kafka, in under a minute.
 	$(PYTEST) -m "not kafka" -n 2

@@ -93,9 +93,11 @@ def _started_broker(session_pid: int) -> dict[str, str]:
 def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     """A prefix for topics, groups and transactional IDs that no other test uses. Its topics are deleted afterwards."""
     prefix = f"t{uuid.uuid4().hex[:12]}"
+    on_kafka = request.node.get_closest_marker("kafka") is not None
+    address = request.getfixturevalue("kafka_address") if on_kafka else ""
     yield prefix
-    if request.node.get_closest_marker("kafka"):
-        _delete_topics(request.getfixturevalue("kafka_address"), prefix)
+    if on_kafka:
+        _delete_topics(address, prefix)
 
 
 def _delete_topics(address: str, prefix: str) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 _POLL_S = 0.05
+_NEW_PROGRAM_PATIENCE_S = 2.0
 
 
 def is_alive(pid: int) -> bool:
@@ -34,7 +35,16 @@ def is_ours(pid: int, mark: str) -> bool:
 
     Process IDs are used again: after a restart of the machine a remembered one may belong to anybody.
     """
-    return is_alive(pid) and mark in _command_line(pid)
+    deadline = time.monotonic() + _NEW_PROGRAM_PATIENCE_S
+    while is_alive(pid):
+        command_line = _command_line(pid)
+        if command_line:
+            return mark in command_line
+        # It is just becoming another program (Java's launcher starts itself anew), or has no command line at all.
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return False
 
 
 def _command_line(pid: int) -> str:

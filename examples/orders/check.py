@@ -157,24 +157,27 @@ def _different_counts(what: str, found: Counter[str], expected: Counter[str]) ->
             yield f"{name} {what} {found[name]} times instead of {expected[name]}"
 
 
-def _repeated(executions: Iterable[Execution]) -> list[Execution]:
-    """The executions of an attempt that had been executed before."""
-    seen: set[tuple[str, int]] = set()
+def _repeated(executions: Iterable[Execution]) -> list[tuple[Execution, Execution]]:
+    """(again, before): the executions of an attempt that had been executed before."""
+    last_by_attempt: dict[tuple[str, int], Execution] = {}
     repeated = []
     for execution in executions:
         attempt = (execution.key, execution.attempt)
-        if attempt in seen:
-            repeated.append(execution)
-        seen.add(attempt)
+        if attempt in last_by_attempt:
+            repeated.append((execution, last_by_attempt[attempt]))
+        last_by_attempt[attempt] = execution
     return repeated
 
 
-def _unexplained(repeated: Iterable[Execution], kills_ms: Iterable[int]) -> Iterator[str]:
-    """An activity may run again when a worker has died, and for no other reason."""
+def _unexplained(
+    repeated: Iterable[tuple[Execution, Execution]], kills_ms: Iterable[int]
+) -> Iterator[str]:
+    """An activity may run again once a worker has died, or when a worker that joins takes its partition over."""
     first_kill_ms = min(kills_ms, default=None)
-    for each in repeated:
-        if first_kill_ms is None or each.time_ms < first_kill_ms:
-            yield f"{each.order_id}: {each.activity} was run again although no worker had been killed yet"
+    for again, before in repeated:
+        is_before_any_kill = first_kill_ms is None or again.time_ms < first_kill_ms
+        if is_before_any_kill and again.pid == before.pid:
+            yield f"{again.order_id}: {again.activity} was run again by a worker that nothing had happened to"
 
 
 def main() -> int:

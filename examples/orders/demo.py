@@ -20,12 +20,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from deploy.kafka.broker import BrokerError
-from examples.orders.approvals import answer_for, approval_record
+from examples.orders.approvals import Answer, answer_for, approval_record
 from examples.orders.backends import PARTITIONS, ApprovalLostError, Backend, embedded, kafka
 from examples.orders.check import check
 from examples.orders.evidence import RunFacts, Told, collect_from_log, load, write_run
+from examples.orders.expected import expect
 from examples.orders.generate import ORDERS_FILE
-from examples.orders.model import Order, Outcome
+from examples.orders.model import Order
 from examples.orders.processes import WorkerEndedError, WorkerProcess
 from examples.orders.progress import OrderProgress
 from examples.orders.reading import OrdersFileError, read_orders
@@ -34,13 +35,21 @@ from examples.orders.workflow import fulfil
 
 from weft.client import Client
 from weft.codec import decode_payload, encode_payload
-from weft.errors import WeftError, WorkflowFailedError
+from weft.errors import DeadlineError, WeftError, WorkflowFailedError
 
 WORKFLOW_FILE = Path(__file__).with_name("workflow.py")
 IN_FLIGHT_MAX = 100
 """So many orders are on the desk at once."""
 START_WAIT_S = 60.0
 """A start is confirmed by a worker, which may have been killed a moment ago."""
+SENT_AT_ONCE: dict[Answer, int] = {
+    "approve": 1,
+    "approve_twice": 2,
+    "refuse": 1,
+    "late": 0,
+    "silent": 0,
+}
+"""How many approval records follow the start of an order."""
 _WATCH_INTERVAL_S = 0.2
 
 
@@ -60,6 +69,7 @@ class Desk:
         self._workers = workers
         self._progress = progress
         self._kills = list(backend.kills)
+        self._unanswered = 0
         self._places = asyncio.Semaphore(IN_FLIGHT_MAX)
 
     async def serve(self, orders: tuple[Order, ...], time_limit_s: float) -> None:
@@ -67,6 +77,7 @@ class Desk:
 
         Raises WorkerEndedError when a worker ends that was not killed.
         """
+        self._unanswered = sum(expect(order).category == "timed_out" for order in orders)
         tasks = {
             asyncio.create_task(self._serve_all(orders)),
             asyncio.create_task(self._watch()),
@@ -92,25 +103,33 @@ class Desk:
 
     async def _serve_one(self, order: Order, total: int) -> None:
         async with self._places:
-            handle = await self._client.start(fulfil, order, id=order.id, wait_s=START_WAIT_S)
-            answer = answer_for(order.id) if order.needs_approval else "silent"
-            record = approval_record(order.id)
-            if answer in {"approve", "approve_twice", "refuse"}:
-                self._backend.approve(order.id, record)
-            if answer == "approve_twice":
-                self._backend.approve(order.id, record)
-            try:
-                outcome: Outcome = await handle.result()
-            except WorkflowFailedError as error:
-                self.told.append(Told(order.id, handle.run_id, None, f"{error.status}: {error}"))
-            else:
-                data = decode_payload(encode_payload(outcome))
-                self.told.append(Told(order.id, handle.run_id, data))
-            if answer == "late":
-                self._backend.approve(order.id, record)
-        self._progress.update(len(self.told))
+            self.told.append(await self._told(order))
+        self._report(total)
         if self._kills and len(self.told) >= self._kills[0][0] * total:
             self._kill(self._workers[self._kills.pop(0)[1]])
+
+    def _report(self, total: int) -> None:
+        self._progress.update(len(self.told))
+        left = total - len(self.told)
+        if 0 < left == self._unanswered:
+            self._unanswered = 0
+            self._progress.note(f"{left} orders wait for approvals that nobody sends in time")
+
+    async def _told(self, order: Order) -> Told:
+        """Start the order, answer as its approver would, and wait for its end."""
+        answer = answer_for(order.id) if order.needs_approval else "silent"
+        run_id = ""
+        try:
+            handle = await self._client.start(fulfil, order, id=order.id, wait_s=START_WAIT_S)
+            run_id = handle.run_id
+            for _ in range(SENT_AT_ONCE[answer]):
+                self._backend.approve(order.id, approval_record(order.id))
+            outcome = await handle.result()
+        except (DeadlineError, WorkflowFailedError) as error:
+            return Told(order.id, run_id, None, f"{type(error).__name__}: {error}")
+        if answer == "late":
+            self._backend.approve(order.id, approval_record(order.id))
+        return Told(order.id, run_id, decode_payload(encode_payload(outcome)))
 
     def _kill(self, worker: WorkerProcess) -> None:
         pid = worker.pid
@@ -199,8 +218,11 @@ def main() -> int:
     try:
         report = demonstrate(options, folder)
     except (ApprovalLostError, BrokerError, OrdersFileError, WeftError, WorkerEndedError) as error:
-        say(f"It could not be run: {error}")
+        say(f"It could not be run: {error}\nWhat there is lies in {folder}")
         return 2
+    except KeyboardInterrupt:
+        say(f"Stopped. What there is lies in {folder}")
+        return 130
     print_report(report, as_json=options.json)
     if report.holds and options.keep is None:
         shutil.rmtree(folder)

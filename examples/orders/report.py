@@ -28,7 +28,7 @@ class Report:
     activities_run: int
     retries: int
     activities_run_more_than_once: int
-    """Executions of an attempt that had been executed before: a worker died before its result was on the log."""
+    """Executions of an attempt that had been executed before: its result had not reached the log in time."""
     workers_killed: int
     seconds: float
     differences: list[str] = field(default_factory=list)

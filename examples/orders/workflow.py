@@ -1,6 +1,6 @@
 """The order desk: `fulfil` takes an order from the shelf to the customer, or undoes what was done.
 
-    weft worker examples/orders/workflow.py --kafka broker:9092
+    weft worker examples.orders.workflow --kafka broker:9092
 
 Reserve, charge, pick all lines at once, wait for the approval of a large order, ship. Whatever fails after a step was
 done, that step is undone, the last one first.
@@ -32,8 +32,8 @@ from weft import activity, workflow
 from weft.activity import Retry
 from weft.errors import ActivityError
 
-APPROVAL_TIMEOUT = timedelta(seconds=5)
-"""Two days in real life; nobody watches a demonstration for so long."""
+APPROVAL_TIMEOUT = timedelta(seconds=10)
+"""Two days in real life. Here: longer than a killed worker is away, and no longer than somebody watches."""
 
 TRY_HARD = Retry(max_attempts=20, initial_interval=timedelta(milliseconds=100))
 """For what must not be left undone."""
@@ -88,7 +88,7 @@ async def ship(order: Order, picks: list[Pick]) -> Shipment:
 
 @workflow.define
 async def fulfil(ctx: workflow.Context, order: Order) -> Outcome:
-    undo: list[Callable[[], workflow.Future[None]]] = []
+    undo: list[Callable[[], asyncio.Future[None]]] = []
     try:
         reservation = await ctx.execute_activity(reserve_stock, order)
         undo.append(lambda: ctx.execute_activity(release_stock, reservation))

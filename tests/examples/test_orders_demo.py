@@ -31,6 +31,11 @@ def command(module: str, *options: str, **environment: str) -> subprocess.Comple
     )
 
 
+def demo(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Gives up before the test does, so that no worker outlives it."""
+    return command("demo", "--time-limit", "60", *options, **environment)
+
+
 def report_of(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     report: dict[str, Any] = json.loads(ended.stdout)
@@ -50,7 +55,7 @@ def tamper(file: Path, found: str, instead: str) -> str:
 @pytest.mark.requirement("R2-2", "R2-37", "R2-42")
 def test_sums_hold_on_the_embedded_log_when_the_worker_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "evidence"
-    ended = command("demo", "--orders", str(LINES), "--json", "--keep", str(folder))
+    ended = demo("--orders", str(LINES), "--json", "--keep", str(folder))
     report = report_of(ended)
     assert report["holds"]
     assert report["differences"] == []
@@ -81,7 +86,7 @@ def test_sums_do_not_hold_when_the_workflow_forgets_to_refund(tmp_path: Path) ->
     chosen = [line for line in lines if line.partition(b",")[0].decode("latin-1") in wanted]
     orders.write_bytes(b"".join([lines[0], *chosen]))
     options = ["--file", str(orders), "--workflow", str(FORGETFUL)]
-    ended = command("demo", *options, "--keep", str(tmp_path / "evidence"))
+    ended = demo(*options, "--keep", str(tmp_path / "evidence"))
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "The sums do not hold: 4 differences." in ended.stdout
     for order_id in refused:
@@ -92,16 +97,23 @@ def test_sums_do_not_hold_when_the_workflow_forgets_to_refund(tmp_path: Path) ->
 def test_demonstration_says_what_is_wrong_when_its_worker_cannot_start(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_module_at_all\n")
-    ended = command("demo", "--orders", "5", "--workflow", str(broken))
+    ended = demo("--orders", "5", "--workflow", str(broken))
     assert ended.returncode == 2
     assert "worker 1 ended by itself" in ended.stderr
     assert "no_such_module_at_all" in ended.stderr
 
 
 def test_demonstration_is_refused_when_there_is_no_file_of_orders(tmp_path: Path) -> None:
-    ended = command("demo", "--file", str(tmp_path / "none.csv"))
+    ended = demo("--file", str(tmp_path / "none.csv"))
     assert ended.returncode == 2
     assert "cannot be read" in ended.stderr
+
+
+def test_demonstration_is_refused_when_its_folder_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "told.jsonl").touch()
+    ended = demo("--keep", str(tmp_path))
+    assert ended.returncode == 2
+    assert "is not empty" in ended.stderr
 
 
 @pytest.mark.requirement("R1-1", "R1-25", "R2-2", "R2-37", "R2-42", "R3-10")
@@ -109,7 +121,7 @@ def test_sums_hold_on_a_real_kafka_when_both_workers_are_killed(
     kafka_address: str, tmp_path: Path
 ) -> None:
     options = ["--backend", "kafka", "--orders", "200", "--json", "--keep", str(tmp_path)]
-    ended = command("demo", *options, WEFT_KAFKA=kafka_address)
+    ended = demo(*options, WEFT_KAFKA=kafka_address)
     report = report_of(ended)
     assert report["ended"] == {"shipped": 177, "declined": 6, "refunded": 9, "timed_out": 1}
     assert (report["lost"], report["completed_twice"], report["workers_killed"]) == (0, 0, 2)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from weft.activity import Activity
@@ -155,6 +157,18 @@ class Place:
         finally:
             await worker.drain(drain_s)
             runner.close()
+
+
+@contextmanager
+def open_place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
+    """A namespace of its own on the log that `request.param` names."""
+    if request.param == "embedded":
+        place = Place("embedded", str(folder / "log.weft"), "test")
+    else:
+        address = request.getfixturevalue("kafka_address")
+        place = Place("kafka", address, request.getfixturevalue("namespace"))
+    with closing(place):
+        yield place
 
 
 def _committed_on_kafka(address: str, group: str, topic: str, partition: int) -> int | None:

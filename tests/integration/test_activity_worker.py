@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.activity_kit import PARTITIONS, Place, until
+from tests.integration.activity_kit import PARTITIONS, Place, open_place, until
 from weft import activity
 from weft.errors import FencedError
 from weft.records import AttemptCompleted, AttemptStarted
@@ -19,13 +18,7 @@ from weft.records import AttemptCompleted, AttemptStarted
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A namespace of its own on each log."""
-    if request.param == "embedded":
-        found = Place("embedded", str(tmp_path / "log.weft"), "test")
-    else:
-        address = request.getfixturevalue("kafka_address")
-        found = Place("kafka", address, request.getfixturevalue("namespace"))
-    with contextlib.closing(found):
+    with open_place(request, tmp_path) as found:
         yield found
 
 
@@ -61,8 +54,8 @@ class Gate:
 
 
 @activity.define
-async def echo(name: str) -> str:
-    return name
+async def echo(value: object) -> object:
+    return value
 
 
 @activity.define
@@ -152,7 +145,7 @@ def test_draining_finishes_what_runs_and_takes_nothing_more(place: Place) -> Non
         async with place.worker(gate.activity(), echo) as worker:
             await until(lambda: gate.running == 1, "the attempt")
             draining = asyncio.create_task(worker.drain(30))
-            await until(lambda: worker._feed._on_stopped is None, "the end of taking")
+            await until(lambda: worker._feed._paused, "the end of taking")
             place.add([("late", "echo", 1)])
             await asyncio.sleep(0.3)
             assert place.completed() == []
@@ -192,19 +185,18 @@ def test_attempt_that_outlasts_the_drain_is_cancelled_and_left_for_another(place
 def test_what_is_no_task_is_skipped_and_counted(place: Place) -> None:
     place.add([("before", "echo", 1)])
     place.write([(b"wf", b"{"), (b"wf", b'{"v": 99}'), (None, b"{}"), (b"\xff\xfe", b"[]")])
-    place.add([("unknown", "sail", 1), ("wrong", "echo", {"no": "string"}), ("after", "echo", "a")])
+    place.add([("unknown", "sail", 1), ("wrong", "refuse", 5), ("after", "echo", "a")])
 
     async def go() -> None:
-        async with place.worker(echo) as worker:
+        async with place.worker(echo, refuse) as worker:
             await until(lambda: len(place.results()) == 4, "the results")
             labels = {"topic": place.namespace.tasks("default")}
             metrics = worker._feed._metrics.registry
             assert metrics.get_sample_value("weft_deadletters_total", labels) == 4
 
     asyncio.run(go())
-    assert place.completed() == ["after"]
+    assert place.completed() == ["before", "after"]
     assert place.failed() == {
-        "before": "UsageError",
         "unknown": "UnknownActivityError",
         "wrong": "UsageError",
     }
@@ -224,9 +216,17 @@ def test_attempt_that_runs_long_is_reported_once(place: Place) -> None:
 
     asyncio.run(go())
     quick, started, completed = place.results()
-    assert (quick.workflow_id, started.workflow_id, completed.workflow_id) == ("quick", "long", "long")
+    assert (quick.workflow_id, started.workflow_id, completed.workflow_id) == (
+        "quick",
+        "long",
+        "long",
+    )
     assert isinstance(started.record, AttemptStarted)
-    assert (started.record.run_id, started.record.activity_id, started.record.attempt) == ("run", 1, 1)
+    assert (started.record.run_id, started.record.activity_id, started.record.attempt) == (
+        "run",
+        1,
+        1,
+    )
     assert isinstance(completed.record, AttemptCompleted)
 
 
@@ -262,13 +262,15 @@ def test_several_workers_share_the_queue_and_lose_nothing(place: Place) -> None:
 def test_worker_whose_instance_id_is_taken_ends_and_the_other_goes_on(place: Place) -> None:
     async def go() -> None:
         instance_id = uuid.uuid4().hex
-        async with place.worker(echo, instance_id=instance_id) as first:
-            async with place.worker(echo, instance_id=instance_id) as second:
-                await until(lambda: first.error is not None, "the first to be fenced")
-                assert isinstance(first.error, FencedError)
-                assert not first.ready
-                place.add([("wf", "echo", "a")])
-                await until(lambda: place.completed() == ["wf"], "the second to serve")
-                assert second.error is None
+        async with (
+            place.worker(echo, instance_id=instance_id) as first,
+            place.worker(echo, instance_id=instance_id) as second,
+        ):
+            await until(lambda: first.error is not None, "the first to be fenced")
+            assert isinstance(first.error, FencedError)
+            assert not first.ready
+            place.add([("wf", "echo", "a")])
+            await until(lambda: place.completed() == ["wf"], "the second to serve")
+            assert second.error is None
 
     asyncio.run(go())

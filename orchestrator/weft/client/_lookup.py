@@ -16,7 +16,6 @@ from weft.log import Log
 logger = logging.getLogger("weft.client")
 
 READ_TIMEOUT_S = 10.0
-_LOOKS_BEFORE_WARNING = 2
 
 
 class Lookup:

@@ -27,12 +27,13 @@ from weft.core import (
 )
 from weft.errors import UsageError
 from weft.records import (
+    DEFAULT_RETRY,
+    DEFAULT_START_TO_CLOSE_MS,
     ActivityCompleted,
     ActivityFailed,
     CancelRequested,
     HistoryEvent,
     Payload,
-    RetryPolicy,
     SignalReceived,
     TimerFired,
     WorkflowStarted,
@@ -46,8 +47,6 @@ from weft.workflow._loop import WorkflowLoop
 
 if TYPE_CHECKING:
     from weft.workflow._definition import Workflow
-
-_DEFAULT_POLICY = RetryPolicy()
 
 
 class Machine:
@@ -130,8 +129,8 @@ class Machine:
                 activity,
                 "default",
                 False,
-                600_000,
-                _DEFAULT_POLICY,
+                DEFAULT_START_TO_CLOSE_MS,
+                DEFAULT_RETRY,
             )
         else:
             name, queue, inline = activity.name, activity.queue, activity.inline

@@ -108,7 +108,7 @@ def test_plain_signal_needs_its_name_only() -> None:
             b'{"kind": "start", "workflow": "w", "request_id": "r", "on_conflict": "no"}',
             r"Invalid enum value 'no' - at `\$\.on_conflict`",
         ),
-        (b'{"signal": "a", "payload": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "recursion"),
+        (b'{"signal": "a", "payload": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
     ],
 )
 def test_malformed_signal_is_refused_with_the_field(value: bytes | None, reason: str) -> None:

@@ -54,6 +54,8 @@ from weft.records._outputs import (
     StateRecord,
 )
 from weft.records._values import (
+    DEFAULT_RETRY,
+    DEFAULT_START_TO_CLOSE_MS,
     ENDED,
     NULL,
     PAYLOAD_BYTES_MAX,
@@ -68,6 +70,8 @@ from weft.records._values import (
 
 __all__ = [
     "COMMANDS",
+    "DEFAULT_RETRY",
+    "DEFAULT_START_TO_CLOSE_MS",
     "ENDED",
     "ENDINGS",
     "NULL",

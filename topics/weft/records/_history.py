@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from weft.records._values import NULL, FailureInfo, Payload, RetryPolicy
+from weft.records._values import (
+    DEFAULT_RETRY,
+    DEFAULT_START_TO_CLOSE_MS,
+    NULL,
+    FailureInfo,
+    Payload,
+    RetryPolicy,
+)
 
 
 class HistoryEvent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
@@ -102,8 +109,8 @@ class ActivityScheduled(HistoryEvent, frozen=True):
     input: Payload
     queue: str = "default"
     inline: bool = False
-    start_to_close_ms: int = 600_000
-    retry: RetryPolicy = RetryPolicy()
+    start_to_close_ms: int = DEFAULT_START_TO_CLOSE_MS
+    retry: RetryPolicy = DEFAULT_RETRY
 
 
 class ActivityCancelled(HistoryEvent, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from weft.records._values import NULL, FailureInfo, Payload, Status
+from weft.records._values import DEFAULT_START_TO_CLOSE_MS, NULL, FailureInfo, Payload, Status
 
 
 class Head(msgspec.Struct, frozen=True, omit_defaults=True, tag="head", tag_field="kind"):
@@ -67,7 +67,7 @@ class ActivityTask(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     activity: str
     input: Payload
     workflow: str = ""
-    start_to_close_ms: int = 600_000
+    start_to_close_ms: int = DEFAULT_START_TO_CLOSE_MS
     scheduled_ms: int = 0
     v: Literal[1] = 1
 

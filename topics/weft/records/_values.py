@@ -53,6 +53,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     non_retryable: tuple[str, ...] = ()
 
 
+DEFAULT_RETRY = RetryPolicy()
+"""What an activity gets that asks for nothing. This very object is left out where a record is written."""
+
+DEFAULT_START_TO_CLOSE_MS = 600_000
+"""Likewise: ten minutes."""
+
+
 class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """A failure as it stands in a history: the type's name, its message, and what caused it."""
 

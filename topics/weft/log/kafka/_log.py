@@ -15,7 +15,7 @@ from weft.log.kafka._reader import KafkaReader
 from weft.log.kafka._settings import ClientSettings
 from weft.log.kafka._transaction import KafkaTransactionalProducer
 
-_OPEN_TIMEOUT_S = 10.0
+_OPEN_TIMEOUT_S = 5.0
 _JOIN_TIMEOUT_S = 30.0
 TRANSACTION_TIMEOUT_S = 10.0
 """How long a dead owner's transaction stays open when nobody takes its ID: readers of its partitions wait for it."""
@@ -98,7 +98,7 @@ def open_kafka(bootstrap: str, config: Mapping[str, str] = MappingProxyType({}))
     """Connect to the brokers at `bootstrap` (`host:port`, several separated by commas).
 
     `config` is for further settings by librdkafka's names (`security.protocol`, `sasl.*`, `ssl.*`); every client gets
-    them. Raises `LogUnavailableError` when no broker answers within 10 s, `UsageError` for a setting that is unknown.
+    them. Raises `LogUnavailableError` when no broker answers within 5 s, `UsageError` for a setting that is unknown.
     """
     log = KafkaLog(ClientSettings(bootstrap, config))
     log.check(_OPEN_TIMEOUT_S)

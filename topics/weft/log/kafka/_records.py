@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, Message
 
-from weft.errors import LogError
+from weft.errors import FencedError, LogError
 from weft.log._api import LogRecord
 from weft.log.kafka._errors import log_error
 from weft.log.kafka._settings import logger
@@ -48,6 +48,12 @@ def first_error(messages: Sequence[Message], name: str) -> LogError | None:
         if error.code() in _PASSING or (error.retriable() and not error.fatal()):
             logger.warning("reading from %s: %s", name, error)
             continue
+        if error.code() == KafkaError._FATAL:
+            # The library hides the reason's code. A consumer has only this one.
+            return FencedError(
+                f"Another process joined the group on {name} with this member's instance ID and has its partitions now "
+                f"({error.str()}). Two processes must not share an instance ID; this one cannot go on."
+            )
         topic = message.topic()
         where = f"{topic}-{message.partition()} of {name}" if topic else name
         return log_error(error, f"Reading from {where} failed")

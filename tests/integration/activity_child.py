@@ -1,0 +1,42 @@
+"""An activity worker in a process of its own.
+
+`python -m tests.integration.activity_child BACKEND ADDRESS NAMESPACE NOTES HOLD`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+from tests.integration.activity_kit import Place
+from weft import activity
+
+
+async def serve(place: Place, notes: Path, hold: Path) -> None:
+    """Until standard input closes."""
+
+    @activity.define
+    def note(name: str) -> str:
+        """Waits, under the name `slow`, for as long as the file HOLD exists."""
+        fd = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.write(fd, f"{name}\n".encode())
+        os.close(fd)
+        while name == "slow" and hold.exists():
+            time.sleep(0.01)
+        return name
+
+    async with place.worker(note):
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+def main() -> None:
+    backend, address, namespace, notes, hold = sys.argv[1:]
+    asyncio.run(serve(Place(backend, address, namespace), Path(notes), Path(hold)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The client on a real Kafka: with a worker, without one, and with the broker gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from deploy.kafka.broker import start_broker
+
+from weft import workflow
+from weft.client import Client
+from weft.errors import (
+    AlreadyStartedError,
+    DeadlineError,
+    LogUnavailableError,
+    TopicError,
+    UnknownWorkflowError,
+    WorkflowFailedError,
+)
+from weft.log import Log, open_log
+from weft.topics import Namespace, catalogue, create
+from weft.worker import Worker
+
+pytestmark = pytest.mark.kafka
+
+
+@workflow.define
+async def double(_ctx: workflow.Context, number: int) -> int:
+    return 2 * number
+
+
+@workflow.define
+async def approval(ctx: workflow.Context) -> str:
+    return await ctx.receive_signal("approval", str)
+
+
+@contextmanager
+def serving(log: Log, namespace: str) -> Iterator[None]:
+    """A workflow worker in a thread of this process."""
+    worker = Worker(log, namespace=namespace, workflows=[double, approval])
+    thread = threading.Thread(target=lambda: asyncio.run(worker.run()))
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join(60)
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.requirement("R1-18", "R1-25", "R3-7", "R3-8", "R3-10", "R3-11", "R3-12")
+def test_workflows_are_started_signalled_ended_and_looked_at_over_kafka_alone(
+    kafka_address: str, kafka_log: Log, topics: Namespace
+) -> None:
+    async def scenario() -> None:
+        async with Client.connect(kafka=kafka_address, namespace=topics.name) as client:
+            assert await client.execute(double, 21, id="double") == 42
+
+            handle = await client.start(approval, id="approval", wait_s=30)
+            assert await handle.status() == "running"
+            with pytest.raises(AlreadyStartedError):
+                await client.start(approval, id="approval")
+            assert [found.workflow_id for found in await client.list()] == ["approval", "double"]
+            await handle.signal("approval", "by Ada")
+            assert await handle.result() == "by Ada"
+            description = await handle.describe()
+            assert (description.status, description.result) == ("completed", "by Ada")
+            names = [type(event).__name__ for event in await handle.history()]
+            assert names == ["WorkflowStarted", "SignalReceived", "WorkflowCompleted"]
+
+            ended = await client.start(approval, id="ended")
+            await ended.terminate("enough")
+            with pytest.raises(WorkflowFailedError, match="was terminated: enough"):
+                await ended.result()
+            cancelled = await client.start(approval, id="cancelled")
+            await cancelled.cancel("never mind")
+            with pytest.raises(WorkflowFailedError, match="was cancelled"):
+                await cancelled.result()
+
+            await client.purge("double")
+            with pytest.raises(UnknownWorkflowError):
+                await client.handle("double").result()
+            assert await client.purge_ended(timedelta(hours=1)) == 0
+            assert await client.purge_ended() == 3
+            assert await client.list() == []
+
+    with serving(kafka_log, topics.name):
+        asyncio.run(scenario())
+
+
+def test_executes_are_served_by_the_thousand_over_kafka(kafka_log: Log, topics: Namespace) -> None:
+    async def scenario() -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            results = await asyncio.gather(*(client.execute(double, n) for n in range(2000)))
+            assert results == [2 * number for number in range(2000)]
+
+    with serving(kafka_log, topics.name):
+        asyncio.run(scenario())
+
+
+def test_start_is_taken_up_later_when_no_worker_was_there(
+    kafka_log: Log, topics: Namespace
+) -> None:
+    async def scenario() -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            with pytest.raises(
+                DeadlineError, match=r"durable at .*\.signals-\d@\d+, but no worker"
+            ):
+                await client.start(double, 4, id="early", request_id="request-1", wait_s=2)
+            with serving(kafka_log, topics.name):
+                handle = await client.start(
+                    double, 4, id="early", request_id="request-1", wait_s=30
+                )
+                assert await handle.result() == 8
+            # Nobody is there now: the result is read from the state.
+            assert await client.handle("early", double).result(timeout=30) == 8
+
+    asyncio.run(scenario())
+
+
+def test_missing_topics_are_named(kafka_address: str, namespace: str) -> None:
+    async def scenario() -> None:
+        with pytest.raises(TopicError, match=f"topics create --namespace {namespace}") as caught:
+            async with Client.connect(kafka=kafka_address, namespace=namespace):
+                pass
+        assert f"{namespace}.signals, {namespace}.state" in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+def test_unreachable_broker_is_named_within_a_bounded_time() -> None:
+    address = f"127.0.0.1:{unused_port()}"
+
+    async def scenario() -> None:
+        async with asyncio.timeout(30):
+            with pytest.raises(LogUnavailableError, match=address):
+                async with Client.connect(kafka=address):
+                    pass
+
+    asyncio.run(scenario())
+
+
+def test_client_goes_on_when_the_broker_was_gone_for_a_while() -> None:
+    """Calls end at their deadline, the event loop is never held up, and what was asked is done once in the end."""
+
+    async def scenario(client: Client) -> None:
+        assert await client.execute(double, 1, wait_s=30) == 2
+        await asyncio.to_thread(cluster.kill)
+        slowest_s = 0.0
+
+        async def beat() -> None:
+            nonlocal slowest_s
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                slowest_s = max(slowest_s, time.monotonic() - began)
+
+        beating = asyncio.create_task(beat())
+        with pytest.raises(DeadlineError, match=f"not confirmed by kafka {cluster.address}"):
+            await client.start(double, 5, id="five", request_id="five", wait_s=3)
+        beating.cancel()
+        assert slowest_s < 2
+        await asyncio.to_thread(cluster.restart)
+        assert await client.execute(double, 5, id="five", request_id="five", wait_s=60) == 10
+        assert [found.workflow_id for found in await client.list(workflow="double")][:1] == ["five"]
+
+    with start_broker() as cluster:
+        log = open_log(kafka=cluster.address)
+        admin = log.admin()
+        create(admin, catalogue(Namespace("default"), partitions=2))
+        admin.close()
+
+        async def run() -> None:
+            async with Client(log) as client:
+                await scenario(client)
+
+        with serving(log, "default"):
+            asyncio.run(run())
+        log.close()

@@ -1,0 +1,307 @@
+"""An owned partition by hand: records in, one batch out and committed to topics in memory.
+
+After every turn the partition is made anew from what was written, once from every state record and once from what
+compaction would keep, and both must equal the live one. With `mode` `reloaded` or `compacted` the new one even takes over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from weft.codec import decode_events, decode_state, decode_task, encode, encode_payload
+from weft.log import LogRecord
+from weft.records import (
+    ActivityTask,
+    AttemptCompleted,
+    AttemptFailed,
+    AwaitResult,
+    CancelWorkflow,
+    FailureInfo,
+    Head,
+    HistoryEvent,
+    OnConflict,
+    Page,
+    PurgeWorkflow,
+    Reply,
+    ReplyTo,
+    ResultsRecord,
+    SignalWorkflow,
+    StartWorkflow,
+    TerminateWorkflow,
+)
+from weft.topics import Namespace
+from weft.worker._batch import Batch, Write
+from weft.worker._cell import Cell, page_key
+from weft.worker._partition import Partition
+from weft.workflow import Workflow
+
+NOW_MS = 1_700_000_000_000
+NAMESPACE = Namespace("orders")
+ORDER = "order-42"
+Mode = Literal["live", "reloaded", "compacted"]
+
+
+def ended_reply(request: str = "q-1") -> ReplyTo:
+    return ReplyTo("client-1", request, 3, "ended")
+
+
+def accepted_reply(request: str = "q-1") -> ReplyTo:
+    return ReplyTo("client-1", request, 3, "accepted")
+
+
+class Served:
+    """Partition `number` with its owner's part played by the test."""
+
+    def __init__(
+        self,
+        *workflows: Workflow[Any, Any],
+        mode: Mode = "live",
+        queues: Iterable[str] = ("default",),
+        number: int = 0,
+        partition_count: int = 1,
+        checked: bool = True,
+    ) -> None:
+        self.workflows = {workflow.name: workflow for workflow in workflows}
+        self.queues = frozenset(queues)
+        self.number = number
+        self.partition_count = partition_count
+        self.now_ms = NOW_MS
+        self.mode: Mode = mode
+        self.written: dict[str, list[Write]] = defaultdict(list)
+        self.replies: list[Reply] = []
+        self.inline: list[ActivityTask] = []
+        self.batch = Batch(NAMESPACE)
+        self._checked = checked
+        self._next_offset: dict[tuple[str, int], int] = defaultdict(int)
+        self.partition = self._new_partition()
+
+    # The owner's loop.
+
+    def turn(self, *records: LogRecord, inline: Sequence[ResultsRecord] = ()) -> Batch:
+        """One poll: these records, then what is due, one commit."""
+        self.batch = batch = Batch(NAMESPACE)
+        batch.read(records)
+        for record in records:
+            self.partition.handle(record, batch, self.now_ms)
+        for result in inline:
+            self.partition.handle_result(ORDER, result, batch, self.now_ms)
+        self._finish(batch)
+        return batch
+
+    def advance(self, milliseconds: int) -> Batch:
+        """Let time pass, then one poll without records."""
+        self.now_ms += milliseconds
+        return self.turn()
+
+    def take_over(self, *workflows: Workflow[Any, Any], compacted: bool = True) -> Batch:
+        """The worker died; another one, with this code (or the same), reads the state and tries blocked runs again."""
+        if workflows:
+            self.workflows = {workflow.name: workflow for workflow in workflows}
+        self.partition.close()
+        self.partition = self.reloaded(compacted=compacted)
+        self.batch = batch = Batch(NAMESPACE)
+        self.partition.resume_blocked(batch, self.now_ms)
+        self._finish(batch)
+        return batch
+
+    def close(self) -> None:
+        self.partition.close()
+
+    def _finish(self, batch: Batch) -> None:
+        self.partition.fire_due(batch, self.now_ms, 1000)
+        self.partition.flush(batch)
+        for write in batch.writes:
+            self.written[write[0]].append(write)
+            assert write[1] == self.number or write[0] == NAMESPACE.messages
+        self.replies += [reply for _, reply in batch.replies]
+        self.inline += [task for _, _, task in batch.inline]
+        if self._checked:
+            self.check_reload()
+        if self.mode != "live":
+            self.partition.close()
+            self.partition = self.reloaded(compacted=self.mode == "compacted")
+
+    # Records.
+
+    def record(self, topic: str, value: object, key: str | bytes | None = ORDER) -> LogRecord:
+        """A record at the next offset. `value` is a record, bytes as they are, or None."""
+        data = value if isinstance(value, bytes | None) else encode(value)
+        offset = self._next_offset[topic, self.number]
+        self._next_offset[topic, self.number] += 1
+        raw_key = key.encode() if isinstance(key, str) else key
+        return LogRecord(topic, self.number, offset, raw_key, data)
+
+    def signals(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
+        return self.record(NAMESPACE.signals, value, key)
+
+    def results(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
+        return self.record(NAMESPACE.results, value, key)
+
+    def messages(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
+        return self.record(NAMESPACE.messages, value, key)
+
+    def queries(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
+        return self.record(NAMESPACE.queries, value, key)
+
+    def start(
+        self,
+        workflow: str,
+        value: object = None,
+        *,
+        key: str = ORDER,
+        request_id: str = "request-1",
+        on_conflict: OnConflict = "fail",
+        timeout_ms: int = 0,
+        reply_to: ReplyTo | None = None,
+    ) -> Batch:
+        request = StartWorkflow(
+            workflow, request_id, encode_payload(value), timeout_ms, on_conflict, reply_to
+        )
+        return self.turn(self.signals(request, key))
+
+    def signal(
+        self, name: str, payload: object = None, *, id: str = "", reply_to: ReplyTo | None = None
+    ) -> Batch:
+        return self.turn(self.signals(SignalWorkflow(name, encode_payload(payload), id, reply_to)))
+
+    def cancel(self, reason: str = "", reply_to: ReplyTo | None = None) -> Batch:
+        return self.turn(self.signals(CancelWorkflow(reason, reply_to)))
+
+    def terminate(self, reason: str = "", reply_to: ReplyTo | None = None) -> Batch:
+        return self.turn(self.signals(TerminateWorkflow(reason, reply_to)))
+
+    def purge(self, run_id: str = "", reply_to: ReplyTo | None = None) -> Batch:
+        return self.turn(self.signals(PurgeWorkflow(run_id, reply_to)))
+
+    def ask(self, reply_to: ReplyTo, run_id: str = "") -> Batch:
+        return self.turn(self.queries(AwaitResult(reply_to, run_id)))
+
+    def complete(self, task: ActivityTask, result: object = None, key: str = ORDER) -> Batch:
+        return self.turn(self.results(self.completed(task, result), key))
+
+    def fail(self, task: ActivityTask, kind: str = "Blip", *, non_retryable: bool = False) -> Batch:
+        failure = FailureInfo(kind, "on purpose", non_retryable=non_retryable)
+        record = AttemptFailed(task.run_id, task.activity_id, task.attempt, failure)
+        return self.turn(self.results(record))
+
+    @staticmethod
+    def completed(task: ActivityTask, result: object = None) -> AttemptCompleted:
+        return AttemptCompleted(task.run_id, task.activity_id, task.attempt, encode_payload(result))
+
+    # What was written.
+
+    def tasks(self, queue: str = "default") -> list[ActivityTask]:
+        """Every task that ever went to this queue."""
+        return [decode_task(write[3]) for write in self.written[NAMESPACE.tasks(queue)]]
+
+    @property
+    def task(self) -> ActivityTask:
+        """The newest task."""
+        return self.tasks()[-1]
+
+    @property
+    def lifecycle(self) -> list[str]:
+        """What was published about workflows, in order."""
+        events = [decode_json(write[3]) for write in self.written[NAMESPACE.events]]
+        return [event["type"].removeprefix("weft.workflow.") for event in events]
+
+    @property
+    def deadletters(self) -> list[Write]:
+        return self.written[NAMESPACE.deadletters]
+
+    @property
+    def compacted(self) -> dict[bytes, bytes]:
+        """The state topic as compaction leaves it: the last value of each key, without tombstones."""
+        latest: dict[bytes, bytes | None] = {}
+        for _, _, key, value, _ in self.written[NAMESPACE.state]:
+            assert key is not None
+            latest.pop(key, None)
+            latest[key] = value
+        return {key: value for key, value in latest.items() if value is not None}
+
+    def head(self, key: str = ORDER) -> Head:
+        state = decode_state(self.compacted[key.encode()])
+        assert isinstance(state, Head)
+        return state
+
+    def history(self, key: str = ORDER) -> list[HistoryEvent]:
+        """The history as any reader of the state topic puts it together: the pages, then the tail."""
+        head, state, events = self.head(key), self.compacted, list[HistoryEvent]()
+        for number in range(head.page_count):
+            page = decode_state(state[page_key(key, head.run_id, number)])
+            assert isinstance(page, Page)
+            assert (page.run_id, page.number) == (head.run_id, number)
+            assert page.first_event_id == len(events) + 1
+            events += decode_events(page.events)
+        events += decode_events(head.tail)
+        assert [event.event_id for event in events] == list(range(1, head.event_count + 1))
+        return events
+
+    def story(self, key: str = ORDER) -> list[str]:
+        return [type(event).__name__ for event in self.history(key)]
+
+    # Made anew.
+
+    def reloaded(self, *, compacted: bool) -> Partition:
+        partition = self._new_partition()
+        records = (
+            self.compacted.items()
+            if compacted
+            else [(key or b"", value) for _, _, key, value, _ in self.written[NAMESPACE.state]]
+        )
+        for offset, (key, value) in enumerate(records):
+            partition.load(LogRecord(NAMESPACE.state, self.number, offset, key, value))
+        partition.loaded()
+        return partition
+
+    def check_reload(self) -> None:
+        for compacted in (False, True):
+            again = self.reloaded(compacted=compacted)
+            assert set(again.cells) == set(self.partition.cells)
+            assert +again.statuses == +self.partition.statuses
+            for workflow_id, cell in self.partition.cells.items():
+                _check_cell(again.cells[workflow_id], cell)
+            again.close()
+
+    def _new_partition(self) -> Partition:
+        return Partition(
+            self.number,
+            namespace=NAMESPACE,
+            partition_count=self.partition_count,
+            workflows=self.workflows,
+            queues=self.queues,
+        )
+
+
+def _check_cell(again: Cell, live: Cell) -> None:
+    assert (again.status, again.run_id, again.request_id) == (
+        live.status,
+        live.run_id,
+        live.request_id,
+    )
+    assert again.head == live.head
+    if live.ended:
+        assert live.run is None, "an ended run leaves memory"
+        assert again.last_event() == live.last_event()
+        return
+    assert again.history() == live.history()
+    live_run = live.run
+    assert live_run is None or again.warm() == live_run
+    assert live_run is None or again.tail == live.tail
+
+
+def decode_json(value: bytes | None) -> Any:
+    assert value is not None
+    return json.loads(value)
+
+
+def replies_of(batch: Batch) -> list[Reply]:
+    return [reply for _, reply in batch.replies]
+
+
+def topics_of(batch: Batch) -> list[str]:
+    """The topics that a batch writes to, without the namespace, in order."""
+    return [topic.removeprefix("orders.") for topic, *_ in batch.writes]

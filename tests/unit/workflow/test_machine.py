@@ -1,0 +1,393 @@
+"""The machine: events in, commands out; beside others, thrown away, and inside of a program that uses asyncio itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.runs import DrivenRun, place_of
+from tests.unit.workflow.conftest import Drive
+from weft import activity, workflow
+from weft.core import CompleteWorkflow, ScheduleActivity, StartTimer
+from weft.codec import encode_payload
+from weft.records import (
+    NULL,
+    ActivityCompleted,
+    ActivityDispatched,
+    ActivityRetryScheduled,
+    FailureInfo,
+    TimerFired,
+    WorkflowStarted,
+)
+from weft.workflow import Context, GeneratorContext, Machine, Workflow
+
+NOW_MS = 1_700_000_000_000
+STARTED = WorkflowStarted(1, NOW_MS, "run-1", "fulfil", input=encode_payload(5))
+
+
+@activity.define(queue="slow", inline=True, timeout=9, retry=activity.Retry(max_attempts=7))
+async def step(line: Any) -> Any:
+    return line
+
+
+@workflow.define
+async def fulfil(ctx: Context, line: int) -> Any:
+    done = await ctx.execute_activity(step, line)
+    await asyncio.sleep(2)
+    return done
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    made = Machine(fulfil, "order-42")
+    yield made
+    made.close()
+
+
+def test_activation_returns_what_the_code_asked_for(machine: Machine) -> None:
+    assert machine.activate(STARTED) == [
+        ScheduleActivity(1, "step", encode_payload([5]), "slow", True, 9000, step.policy)
+    ]
+    completed = ActivityCompleted(3, NOW_MS + 10, 1, "step", 1, encode_payload("done"))
+    assert machine.activate(completed) == [StartTimer(2, NOW_MS + 2010)]
+    assert machine.activate(TimerFired(5, NOW_MS + 2010, 2)) == [
+        CompleteWorkflow(encode_payload("done"))
+    ]
+
+
+def test_code_sees_nothing_of_events_that_are_not_activations(machine: Machine) -> None:
+    machine.activate(STARTED)
+    before = place_of(machine)
+    failure = FailureInfo("Blip")
+    assert machine.activate(ActivityRetryScheduled(3, NOW_MS, 1, "step", 1, NOW_MS, failure)) == []
+    assert machine.activate(ActivityDispatched(4, NOW_MS, 1, 2)) == []
+    assert place_of(machine) == before
+
+
+def test_code_is_not_woken_by_what_it_does_not_wait_for(machine: Machine) -> None:
+    machine.activate(STARTED)
+    assert machine.activate(ActivityCompleted(3, NOW_MS, 9, "step", 1, NULL)) == []
+    assert machine.activate(TimerFired(4, NOW_MS, 9)) == []
+    assert list(machine._activities) == [1]
+
+
+def test_code_is_not_woken_when_it_has_ended() -> None:
+    @workflow.define
+    async def short(ctx: Context) -> None: ...
+
+    machine = Machine(short, "order-42")
+    assert machine.activate(STARTED) == [CompleteWorkflow(NULL)]
+    assert machine.activate(ActivityCompleted(3, NOW_MS, 1, "step", 1, NULL)) == []
+    machine.close()
+
+
+def test_time_stands_still_within_an_activation(drive: Drive) -> None:
+    told: list[float] = []
+
+    @workflow.define
+    async def clock(ctx: Context) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            told.append(loop.time())
+            await asyncio.sleep(0)
+        await asyncio.sleep(60)
+        told.append(loop.time())
+
+    run = drive(clock, replayed=False)
+    run.advance(60_500)
+    assert told == [run.run.created_ms / 1000] * 3 + [(run.run.created_ms + 60_000) / 1000]
+
+
+def test_code_can_tell_a_replay_from_the_first_time(drive: Drive) -> None:
+    told: list[bool] = []
+
+    @workflow.define
+    async def logging(ctx: Context) -> None:
+        told.append(ctx.is_replaying)
+        await ctx.execute_activity(step, 1)
+        told.append(ctx.is_replaying)
+        await ctx.execute_activity(step, 2)
+        told.append(ctx.is_replaying)
+
+    run = drive(logging, replayed=False)
+    run.complete("step")
+    run.crash()
+    run.complete("step")
+    assert told == [False, False, True, True, False]
+
+
+def test_replay_of_a_changed_result_type_is_the_codes_failure_and_not_the_engines(
+    drive: Drive,
+) -> None:
+    @workflow.define
+    async def typed(ctx: Context) -> Any:
+        return await ctx.receive_signal("number", int)
+
+    run = drive(typed)
+    run.signal("number", "five")
+    assert run.failure.type == "UsageError"
+    assert "signal 'number'" in run.failure.message
+
+
+# Beside others.
+
+
+@workflow.define
+async def talkative(ctx: Context, name: str) -> Any:
+    """Uses all that could be shared by mistake."""
+    told = []
+    for number in range(3):
+        told.append([name, asyncio.current_task() is not None, ctx.now().isoformat(), ctx.random().random()])
+        await asyncio.gather(ctx.execute_activity(step, number), asyncio.sleep(number))
+    return told
+
+
+def advance_once(run: DrivenRun) -> None:
+    if run.open:
+        run.complete("step")
+    else:
+        run.advance_to_next()
+
+
+def outcome_of(run: DrivenRun) -> Any:
+    while not run.run.ended:
+        advance_once(run)
+    return run.result
+
+
+def test_machines_do_not_disturb_one_another_when_their_turns_alternate(drive: Drive) -> None:
+    alone = [outcome_of(drive(talkative, name, run_id=name)) for name in ("a", "b")]
+    together = [drive(talkative, name, run_id=name) for name in ("a", "b")]
+    while not together[0].run.ended:
+        for run in together:
+            advance_once(run)
+    assert [run.result for run in together] == alone
+
+
+def test_runs_draw_different_numbers(drive: Drive) -> None:
+    @workflow.define
+    async def dice(ctx: Context) -> Any:
+        return [ctx.random().random(), str(ctx.uuid4())]
+
+    first, again, second = (drive(dice, run_id=run_id).result for run_id in ("r-1", "r-1", "r-2"))
+    assert first == again
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+
+
+def test_outer_asyncio_program_goes_on_undisturbed(drive: Drive) -> None:
+    """A machine runs inside of a coroutine, as in a test or a tool; the outer loop and task stay what they were."""
+
+    async def outer() -> list[Any]:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        ticking = asyncio.create_task(tick())
+        run = drive(talkative, "inner")
+        while not run.run.ended:
+            advance_once(run)
+            assert asyncio.get_running_loop() is loop
+            assert asyncio.current_task() is task
+            await asyncio.sleep(0)
+        run.close()
+        assert asyncio.get_running_loop() is loop
+        ticks = await ticking
+        assert len(asyncio.all_tasks()) == 1
+        return [run.result, ticks]
+
+    async def tick() -> int:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return 3
+
+    result, ticks = asyncio.run(outer())
+    assert ticks == 3
+    assert result == outcome_of(drive(talkative, "inner"))
+
+
+def test_outer_asyncio_program_keeps_its_async_generators_to_itself(drive: Drive) -> None:
+    @workflow.define
+    async def following(ctx: Context) -> Any:
+        async for line in ctx.signals("line"):
+            if line == 2:
+                return line
+        return None
+
+    async def outer() -> tuple[Any, Any]:
+        before = sys.get_asyncgen_hooks()
+        run = drive(following)
+        run.signal("line", 1)
+        half = drive(following)
+        half.signal("line", 1)
+        half.close()
+        run.signal("line", 2)
+        run.close()
+        gc.collect()
+        await asyncio.sleep(0)
+        assert sys.get_asyncgen_hooks() == before
+        return run.result, len(asyncio.all_tasks())
+
+    assert asyncio.run(outer()) == (2, 1)
+
+
+def test_thread_is_left_without_a_running_loop(machine: Machine) -> None:
+    machine.activate(STARTED)
+    assert asyncio._get_running_loop() is None
+
+
+def test_thread_is_left_without_a_running_loop_when_the_code_exits() -> None:
+    @workflow.define
+    async def leaving(ctx: Context) -> None:
+        sys.exit(3)
+
+    machine = Machine(leaving, "order-42")
+    with pytest.raises(SystemExit):
+        machine.activate(STARTED)
+    assert asyncio._get_running_loop() is None
+    machine.close()
+
+
+# Thrown away.
+
+
+async def _wait_again(ctx: Context, told: list[str]) -> None:
+    try:
+        await ctx.sleep(1)
+        told.append("slept")
+    finally:
+        await ctx.execute_activity(step, "in a helper")
+        told.append("helped")
+
+
+def wait_in_finally(told: list[str]) -> Workflow[None, Any]:
+    @workflow.define
+    async def code(ctx: Context) -> None:
+        try:
+            await ctx.execute_activity(step, 1)
+        finally:
+            told.append("finally")
+            try:
+                await ctx.execute_activity(step, 2)
+                told.append("went on")
+            finally:
+                await _wait_again(ctx, told)
+
+    return code
+
+
+def tasks_in_finally(told: list[str]) -> Workflow[None, Any]:
+    @workflow.define
+    async def code(ctx: Context) -> None:
+        async def later(name: str) -> None:
+            told.append(name)
+
+        try:
+            await ctx.receive_signal("never")
+        finally:
+            told.append("finally")
+            asyncio.create_task(later("task"))  # noqa: RUF006
+            await asyncio.gather(later("gathered"), later("gathered too"))
+            told.append("went on")
+
+    return code
+
+
+def group(told: list[str]) -> Workflow[None, Any]:
+    @workflow.define
+    async def code(ctx: Context) -> None:
+        async def child(name: str) -> None:
+            try:
+                await ctx.sleep(1)
+            finally:
+                told.append("finally")
+                await _wait_again(ctx, told)
+                told.append("went on")
+
+        async with asyncio.TaskGroup() as tasks:
+            for name in "abc":
+                tasks.create_task(child(name))
+            await ctx.execute_activity(step, 1)
+
+    return code
+
+
+def generator(told: list[str]) -> Workflow[None, Any]:
+    @workflow.define
+    def code(ctx: GeneratorContext) -> Any:
+        try:
+            yield ctx.call_activity(step, input=1)
+        finally:
+            told.append("finally")
+            yield ctx.call_activity(step, input=2)
+            told.append("went on")
+
+    return code
+
+
+def raising_in_finally(told: list[str]) -> Workflow[None, Any]:
+    @workflow.define
+    async def code(ctx: Context) -> None:
+        try:
+            await asyncio.gather(ctx.execute_activity(step, 1), _wait_again(ctx, told))
+        finally:
+            told.append("finally")
+            raise ValueError("while it is thrown away")
+
+    return code
+
+
+def never_looked_at(told: list[str]) -> Workflow[None, Any]:
+    @workflow.define
+    async def code(ctx: Context) -> None:
+        async def failing() -> None:
+            raise ValueError("nobody looks")
+
+        told.append("finally")
+        background = asyncio.create_task(failing())
+        failed = asyncio.get_running_loop().create_future()
+        failed.set_exception(ValueError("nobody looks"))
+        await ctx.execute_activity(step, 1)
+        del background
+
+    return code
+
+
+CODES = [wait_in_finally, tasks_in_finally, group, generator, raising_in_finally, never_looked_at]
+
+
+@pytest.mark.parametrize("code", CODES, ids=lambda code: code.__name__)
+@pytest.mark.parametrize("inside", [False, True], ids=["in a thread", "in an asyncio program"])
+def test_closed_machine_does_nothing_more_and_complains_to_nobody(
+    code: Any, inside: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+
+    async def close_inside() -> None:
+        begin_and_close(code(told))
+        gc.collect()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    if inside:
+        asyncio.run(close_inside())
+    else:
+        begin_and_close(code(told))
+    gc.collect()
+    assert set(told) == {"finally"}, "finally blocks run up to where they would wait"
+    assert capfd.readouterr() == ("", "")
+
+
+def begin_and_close(code: Workflow[Any, Any]) -> None:
+    machine = Machine(code, "order-42")
+    machine.activate(STARTED)
+    machine.close()
+    machine.close()
+    assert machine.activate(TimerFired(3, NOW_MS, 1)) == []
+
+
+def test_machine_may_be_closed_before_it_began() -> None:
+    Machine(fulfil, "order-42").close()

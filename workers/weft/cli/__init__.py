@@ -1,0 +1,24 @@
+"""The command line `weft`."""
+
+from __future__ import annotations
+
+import typer
+
+from weft.cli import _serve, _topics, _workflows
+
+app = typer.Typer(
+    help="Durable workflows on the Kafka log.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_serve.register(app)
+_workflows.register(app)
+_topics.register(app)
+
+
+def main() -> None:
+    """Entry point of the `weft` command."""
+    app()
+
+
+__all__ = ["app", "main"]

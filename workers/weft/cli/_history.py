@@ -1,0 +1,91 @@
+"""A history for people: one line an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from weft.cli._output import failure_text
+from weft.records import (
+    ActivityCancelled,
+    ActivityCompleted,
+    ActivityDispatched,
+    ActivityFailed,
+    ActivityRetryScheduled,
+    ActivityScheduled,
+    ActivityStarted,
+    CancelRequested,
+    Event,
+    Payload,
+    RecordDeferred,
+    SignalReceived,
+    TimerCancelled,
+    TimerFired,
+    TimerStarted,
+    WorkflowBlocked,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+
+_TEXT_MAX = 120
+
+
+def history_rows(events: Sequence[Event]) -> Iterator[Sequence[object]]:
+    """Rows of event ID, time, type, and what it was about."""
+    names: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, ActivityScheduled):
+            names[event.activity_id] = event.activity
+        time = datetime.fromtimestamp(event.time_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+        yield event.event_id, time, type(event).__name__, _what(event, names)
+
+
+def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case an event
+    match event:
+        case WorkflowStarted():
+            return f"{event.workflow}({_short(event.input)})"
+        case ActivityScheduled():
+            arguments = _short(event.input)[1:-1]
+            return f"{event.activity}({arguments}), number {event.activity_id}"
+        case ActivityCompleted():
+            return f"{event.activity} -> {_short(event.result)}{_attempt(event.attempt)}"
+        case ActivityFailed():
+            return f"{event.activity}: {failure_text(event.failure)}{_attempt(event.attempt)}"
+        case ActivityRetryScheduled():
+            wait_ms = event.due_ms - event.time_ms
+            return f"{event.activity}: {failure_text(event.failure)}; again in {wait_ms} ms{_attempt(event.attempt)}"
+        case ActivityStarted() | ActivityDispatched():
+            return f"{names.get(event.activity_id, '')}, attempt {event.attempt}"
+        case ActivityCancelled():
+            return names.get(event.activity_id, "")
+        case TimerStarted():
+            return f"number {event.timer_id}, due in {event.due_ms - event.time_ms} ms"
+        case TimerFired() | TimerCancelled():
+            return f"number {event.timer_id}"
+        case SignalReceived():
+            return f"{event.name}({_short(event.payload)})"
+        case WorkflowCompleted():
+            return f"-> {_short(event.result)}"
+        case WorkflowFailed():
+            return failure_text(event.failure)
+        case WorkflowTimedOut():
+            return f"after {event.timeout_ms} ms"
+        case RecordDeferred():
+            return f"{event.source}: {_short(event.record)}"
+        case CancelRequested() | WorkflowCancelled() | WorkflowTerminated() | WorkflowBlocked():
+            return event.reason
+        case _:
+            return ""
+
+
+def _short(payload: Payload) -> str:
+    text = bytes(payload).decode(errors="replace")
+    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
+
+
+def _attempt(attempt: int) -> str:
+    return f" (attempt {attempt})" if attempt > 1 else ""
