@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from weft.codec import decode_events, decode_state, decode_task, encode, encode_payload
+from weft.core import Run
 from weft.log import LogRecord
 from weft.records import (
     ActivityTask,
@@ -75,19 +76,25 @@ class Served:
         self.inline: list[ActivityTask] = []
         self.batch = Batch(NAMESPACE)
         self._checked = checked
+        self._running_inline: set[tuple[str, int, int]] = set()
         self._next_offset: dict[tuple[str, int], int] = defaultdict(int)
         self.partition = self._new_partition()
 
     # The owner's loop.
 
-    def turn(self, *records: LogRecord, inline: Sequence[ResultsRecord] = ()) -> Batch:
+    def turn(self, *records: LogRecord) -> Batch:
         """One poll: these records, then what is due, one commit."""
         self.batch = batch = Batch(NAMESPACE)
         batch.read(records)
         for record in records:
             self.partition.handle(record, batch, self.now_ms)
-        for result in inline:
-            self.partition.handle_result(ORDER, result, batch, self.now_ms)
+        self._finish(batch)
+        return batch
+
+    def turn_inline(self, key: str, result: ResultsRecord) -> Batch:
+        """One poll that brings the result of an inline activity."""
+        self.batch = batch = Batch(NAMESPACE)
+        self.partition.handle_result(key, result, batch, self.now_ms)
         self._finish(batch)
         return batch
 
@@ -100,12 +107,17 @@ class Served:
         """The worker died; another one, with this code (or the same), reads the state and tries blocked runs again."""
         if workflows:
             self.workflows = {workflow.name: workflow for workflow in workflows}
-        self.partition.close()
-        self.partition = self.reloaded(compacted=compacted)
+        self.rebuild(compacted=compacted)
         self.batch = batch = Batch(NAMESPACE)
         self.partition.resume_blocked(batch, self.now_ms)
         self._finish(batch)
         return batch
+
+    def rebuild(self, *, compacted: bool = True) -> None:
+        """Forget everything and read it back; what ran in this process is lost."""
+        self.partition.close()
+        self.partition = self.reloaded(compacted=compacted)
+        self._running_inline.clear()
 
     def close(self) -> None:
         self.partition.close()
@@ -117,12 +129,13 @@ class Served:
             self.written[write[0]].append(write)
             assert write[1] == self.number or write[0] == NAMESPACE.messages
         self.replies += [reply for _, reply in batch.replies]
-        self.inline += [task for _, _, task in batch.inline]
+        for _, _, task in batch.inline:
+            self.inline.append(task)
+            self._running_inline.add((task.run_id, task.activity_id, task.attempt))
         if self._checked:
             self.check_reload()
         if self.mode != "live":
-            self.partition.close()
-            self.partition = self.reloaded(compacted=self.mode == "compacted")
+            self.rebuild(compacted=self.mode == "compacted")
 
     # Records.
 
@@ -264,7 +277,18 @@ class Served:
             assert +again.statuses == +self.partition.statuses
             for workflow_id, cell in self.partition.cells.items():
                 _check_cell(again.cells[workflow_id], cell)
+                if not cell.ended:
+                    self._check_brought_out(again.cells[workflow_id].warm())
             again.close()
+
+    def _check_brought_out(self, run: Run) -> None:
+        """Every attempt that the run waits for is on its queue, or runs in this process."""
+        tasks = {(task.run_id, task.activity_id, task.attempt) for task in self.tasks()}
+        tasks |= {(task.run_id, task.activity_id, task.attempt) for task in self.tasks("slow")}
+        for activity in run.activities.values():
+            if not activity.waiting:
+                where = self._running_inline if activity.inline else tasks
+                assert (run.run_id, activity.activity_id, activity.attempt) in where, activity
 
     def _new_partition(self) -> Partition:
         return Partition(

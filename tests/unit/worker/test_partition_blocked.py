@@ -16,7 +16,17 @@ from tests.unit.worker.kit import (
     replies_of,
     topics_of,
 )
-from tests.unit.worker.workflows import approval, at_once, charge, collecting, fulfil, quick, ship, sleepy
+from tests.unit.worker.workflows import (
+    approval,
+    at_once,
+    charge,
+    collecting,
+    fulfil,
+    painting,
+    quick,
+    ship,
+    sleepy,
+)
 from weft import workflow
 from weft.codec import decode_payload, encode_payload
 from weft.records import CancelWorkflow, SignalWorkflow, TerminateWorkflow
@@ -326,8 +336,6 @@ def test_turn_that_broke_leaves_nothing_of_what_it_asked_for(serve: Serve) -> No
 
 
 def test_run_is_blocked_when_its_queue_has_no_topic(serve: Serve) -> None:
-    from tests.unit.worker.workflows import painting  # noqa: PLC0415
-
     served = serve(painting)
     served.start("painting")
     assert served.head().status == "blocked"
@@ -341,8 +349,6 @@ def test_run_is_blocked_when_its_queue_has_no_topic(serve: Serve) -> None:
 
 def test_missing_queue_stops_one_run_alone_when_a_retry_is_due(serve: Serve) -> None:
     """The queue's topic was deleted while an attempt waited for its time."""
-    from tests.unit.worker.workflows import painting  # noqa: PLC0415
-
     served = serve(painting, at_once, queues=("default", "slow"))
     served.start("painting")
     (task,) = served.tasks("slow")
@@ -372,7 +378,7 @@ def test_inline_activity_is_run_again_when_a_blocked_run_goes_on(serve: Serve) -
     served.inline.clear()
     served.take_over(inline_waiting)
     assert [task.activity_id for task in served.inline][:1] == [1]
-    served.turn(inline=[served.completed(served.inline[0], "step")])
+    served.turn_inline(ORDER, served.completed(served.inline[0], "step"))
     assert last_result(served) == ["step", "signal"]
 
 

@@ -15,7 +15,7 @@ def finished(served: Served, result: object = None) -> list[ActivityTask]:
     """Complete the newest inline activity; returns the tasks that this led to."""
     task = served.inline[-1]
     served.inline.clear()
-    served.turn(inline=[served.completed(task, result)])
+    served.turn_inline(ORDER, served.completed(task, result))
     return served.inline
 
 
@@ -75,11 +75,10 @@ def test_inline_activity_is_run_again_when_a_record_comes_first_after_the_takeov
     served.start("inline_and_signal")
     (first,) = served.inline
     served.inline.clear()
-    served.partition.close()
-    served.partition = served.reloaded(compacted=True)
+    served.rebuild()
     served.signal("approval", "yes")
     assert [task.activity_id for task in served.inline] == [first.activity_id]
-    served.turn(inline=[served.completed(first, "step")])
+    served.turn_inline(ORDER, served.completed(first, "step"))
     served.signal("more", "no")
     assert decode_payload(served.history()[-1].result) == ["step", "yes", "no"]  # type: ignore[attr-defined]
 
@@ -92,8 +91,7 @@ def test_inline_activity_is_run_again_when_a_repeated_signal_comes_first_after_t
     served.start("inline_and_signal")
     served.signal("approval", "yes", id="s-1")
     served.inline.clear()
-    served.partition.close()
-    served.partition = served.reloaded(compacted=True)
+    served.rebuild()
     batch = served.turn(served.signals(SignalWorkflow("approval", encode_payload("yes"), "s-1")))
     assert topics_of(batch) == []
     assert [task.activity_id for task in served.inline] == [1]
@@ -104,7 +102,7 @@ def test_inline_result_is_dropped_when_its_run_was_replaced(serve_live: Serve) -
     served.start("inline_steps")
     late = served.inline[-1]
     served.start("at_once", 7, request_id="request-2", on_conflict="terminate_existing")
-    batch = served.turn(inline=[served.completed(late)])
+    batch = served.turn_inline(ORDER, served.completed(late))
     assert topics_of(batch) == []
     assert decode_payload(served.history()[-1].result) == 7  # type: ignore[attr-defined]
 
@@ -115,7 +113,7 @@ def test_inline_result_is_dropped_when_its_workflow_was_purged(serve_live: Serve
     late = served.inline[-1]
     served.terminate()
     served.purge()
-    assert topics_of(served.turn(inline=[served.completed(late)])) == []
+    assert topics_of(served.turn_inline(ORDER, served.completed(late))) == []
     assert served.compacted == {}
     assert served.partition.dropped == {"no such workflow": 1}
 
@@ -125,7 +123,7 @@ def test_failed_inline_attempt_is_brought_out_again_after_its_pause(serve_live: 
     served.start("inline_steps")
     task = served.inline.pop()
     failed = AttemptFailed(task.run_id, 1, 1, FailureInfo("Blip"))
-    served.turn(inline=[failed])
+    served.turn_inline(ORDER, failed)
     assert served.inline == []
     assert served.head().next_due_ms == NOW_MS + 1000
     served.take_over()
@@ -138,7 +136,7 @@ def test_restarted_inline_attempt_is_the_one_that_counts(serve_live: Serve) -> N
     served = serve_live(inline_steps)
     served.start("inline_steps")
     task = served.inline.pop()
-    served.turn(inline=[AttemptFailed(task.run_id, 1, 1, FailureInfo("Blip"))])
+    served.turn_inline(ORDER, AttemptFailed(task.run_id, 1, 1, FailureInfo("Blip")))
     served.advance(1000)
     served.inline.clear()
     served.take_over()

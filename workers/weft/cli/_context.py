@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -78,7 +77,6 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Awaitable[No
     """Register a function as a command. Its first parameter is the `Common`; the shared options are added."""
 
     def register(function: Callable[..., Awaitable[None] | None]) -> Any:
-        @functools.wraps(function, assigned=("__name__", "__qualname__", "__doc__"))
         def run(
             *args: Any,
             kafka: KafkaOption = None,
@@ -109,6 +107,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Awaitable[No
                 output.error(error)
                 raise typer.Exit(1) from None
 
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
         merged = _merged(function, run)
         run.__signature__ = merged  # type: ignore[attr-defined]
         run.__annotations__ = {
@@ -126,7 +125,7 @@ async def _wait(outcome: Awaitable[None]) -> None:
 def _merged(function: Callable[..., Any], run: Callable[..., Any]) -> inspect.Signature:
     """The command's own parameters (without `Common`), then the shared ones, with their hints resolved."""
     own = inspect.signature(function, eval_str=True)
-    shared = inspect.signature(run, follow_wrapped=False, eval_str=True)
+    shared = inspect.signature(run, eval_str=True)
     mine = list(own.parameters.values())[1:]
     common = [
         parameter
