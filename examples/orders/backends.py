@@ -72,39 +72,42 @@ def kafka(say: Callable[[str], None]) -> Iterator[Backend]:
         log = open_log(kafka=address)
         namespace = Namespace(f"orders-{secrets.token_hex(4)}")
         _create_topics(log, namespace)
-        approve, flush = plain_kafka_approver(address, namespace.signals)
         options = ["--kafka", address, "--namespace", namespace.name]
         try:
-            yield Backend("kafka", log, namespace, options, 2, [(1 / 3, 0), (2 / 3, 1)], approve)
-            flush()
+            with plain_kafka_approver(address, namespace.signals) as approve:
+                kills = [(1 / 3, 0), (2 / 3, 1)]
+                yield Backend("kafka", log, namespace, options, 2, kills, approve)
         finally:
             _delete_topics(log, namespace)
             log.close()
 
 
+@contextmanager
 def plain_kafka_approver(
     address: str, signals_topic: str
-) -> tuple[Callable[[str, bytes], None], Callable[[], None]]:
-    """How to approve with the plain Kafka client: (write one record, wait until all are written).
+) -> Iterator[Callable[[str, bytes], None]]:
+    """How to approve with the plain Kafka client.
 
     Two producers take turns. One finds a key's partition as Java's client and Weft do, which librdkafka calls
     `murmur2_random`. The other is left at librdkafka's own default and writes most keys to a partition that is not
     theirs: the workers forward those, so a producer need not know.
     """
-    like_java = Producer({"bootstrap.servers": address, "partitioner": "murmur2_random"})
-    like_librdkafka = Producer({"bootstrap.servers": address})
-    producers = cycle([like_java, like_librdkafka])
+    with (
+        Producer({"bootstrap.servers": address, "partitioner": "murmur2_random"}) as like_java,
+        Producer({"bootstrap.servers": address}) as like_librdkafka,
+    ):
+        producers = cycle([like_java, like_librdkafka])
 
-    def approve(order_id: str, value: bytes) -> None:
-        producer = next(producers)
-        producer.produce(signals_topic, key=order_id, value=value, on_delivery=_raise_kafka_error)
-        producer.poll(0)
+        def approve(order_id: str, value: bytes) -> None:
+            producer = next(producers)
+            producer.produce(
+                signals_topic, key=order_id, value=value, on_delivery=_raise_kafka_error
+            )
+            producer.poll(0)
 
-    def flush() -> None:
+        yield approve
         if like_java.flush(_FLUSH_TIMEOUT_S) or like_librdkafka.flush(_FLUSH_TIMEOUT_S):
             raise ApprovalLostError(f"the broker at {address} did not take all approvals in time")
-
-    return approve, flush
 
 
 def _raise_kafka_error(error: KafkaError | None, _message: Message) -> None:

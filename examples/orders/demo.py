@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from deploy.kafka.broker import BrokerError
+
 from examples.orders.approvals import Answer, answer_for, approval_record
 from examples.orders.backends import PARTITIONS, ApprovalLostError, Backend, embedded, kafka
 from examples.orders.check import check
@@ -32,7 +33,6 @@ from examples.orders.progress import OrderProgress
 from examples.orders.reading import OrdersFileError, read_orders
 from examples.orders.report import Report, print_report
 from examples.orders.workflow import fulfil
-
 from weft.client import Client
 from weft.codec import decode_payload, encode_payload
 from weft.errors import DeadlineError, WeftError, WorkflowFailedError
@@ -113,7 +113,7 @@ class Desk:
         left = total - len(self.told)
         if 0 < left == self._unanswered:
             self._unanswered = 0
-            self._progress.note(f"{left} orders wait for approvals that nobody sends in time")
+            self._progress.note(f"still open: {left}, whose approval nobody sends in time")
 
     async def _told(self, order: Order) -> Told:
         """Start the order, answer as its approver would, and wait for its end."""
@@ -151,7 +151,9 @@ async def run(backend: Backend, options: argparse.Namespace, folder: Path) -> No
     """Run the orders and leave the evidence in `folder`."""
     book = read_orders(options.file, options.orders)
     workers = [
-        WorkerProcess(f"worker {number + 1}", options.workflow, backend.worker_options, folder)
+        WorkerProcess(
+            f"worker {number + 1}", options.workflow.resolve(), backend.worker_options, folder
+        )
         for number in range(backend.worker_count)
     ]
     began = time.monotonic()
@@ -210,7 +212,7 @@ def parse_options() -> argparse.Namespace:
 def main() -> int:
     """The command. Returns its exit status."""
     options = parse_options()
-    folder = options.keep or Path(tempfile.mkdtemp(prefix="weft-orders-"))
+    folder = (options.keep or Path(tempfile.mkdtemp(prefix="weft-orders-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         say(f"{folder} is not empty: name a folder that this run can have to itself.")

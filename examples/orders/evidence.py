@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from examples.orders.reading import OrderBook, read_orders
 from examples.orders.world import Execution, read_books
-
 from weft.codec import decode_events, decode_payload, decode_state
 from weft.log import FROM_START, Log, LogRecord
 from weft.records import Head, WorkflowCompleted

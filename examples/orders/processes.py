@@ -32,12 +32,7 @@ class WorkerProcess:
         self.kills_ms: list[int] = []
         self._command = [sys.executable, "-m", "weft.cli", "worker", str(workflow_file), *options]
         self._output_file = folder / f"{name.replace(' ', '-')}.log"
-        paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
-        self._environment = {
-            **os.environ,
-            BOOKS: str(folder / BOOKS_FILE),
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        }
+        self._environment = {**os.environ, BOOKS: str(folder / BOOKS_FILE)}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from examples.orders.reading import Rejected
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from examples.orders.reading import Rejected
 
 _DIFFERENCES_SHOWN_MAX = 20
 

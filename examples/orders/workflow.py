@@ -1,6 +1,6 @@
 """The order desk: `fulfil` takes an order from the shelf to the customer, or undoes what was done.
 
-    weft worker examples.orders.workflow --kafka broker:9092
+    weft worker examples/orders/workflow.py --kafka broker:9092
 
 Reserve, charge, pick all lines at once, wait for the approval of a large order, ship. Whatever fails after a step was
 done, that step is undone, the last one first.
@@ -27,7 +27,6 @@ from examples.orders.model import (
     Reservation,
     Shipment,
 )
-
 from weft import activity, workflow
 from weft.activity import Retry
 from weft.errors import ActivityError

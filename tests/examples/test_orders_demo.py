@@ -97,14 +97,15 @@ def test_sums_do_not_hold_when_the_workflow_forgets_to_refund(tmp_path: Path) ->
 def test_demonstration_says_what_is_wrong_when_its_worker_cannot_start(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_module_at_all\n")
-    ended = demo("--orders", "5", "--workflow", str(broken))
+    evidence = str(tmp_path / "evidence")
+    ended = demo("--orders", "5", "--workflow", str(broken), "--keep", evidence)
     assert ended.returncode == 2
     assert "worker 1 ended by itself" in ended.stderr
     assert "no_such_module_at_all" in ended.stderr
 
 
 def test_demonstration_is_refused_when_there_is_no_file_of_orders(tmp_path: Path) -> None:
-    ended = demo("--file", str(tmp_path / "none.csv"))
+    ended = demo("--file", str(tmp_path / "none.csv"), "--keep", str(tmp_path / "evidence"))
     assert ended.returncode == 2
     assert "cannot be read" in ended.stderr
 

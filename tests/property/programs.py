@@ -1,7 +1,7 @@
 """Random workflows: a program is a JSON value, and one workflow interprets any of them.
 
-`random_program` draws programs of everything that a workflow may do, nested in one another; `random_inputs` draws what may
-happen to it from outside.
+`random_program` draws programs of everything that a workflow may do, nested in one another; `random_inputs` draws what
+may happen to it from outside.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class Interpreter:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def signal(self, name: str, timeout: float | None) -> Any:
-        return await self.ctx.receive_signal(name, timeout=timeout)
+    async def signal(self, name: str, limit_s: float | None) -> Any:
+        return await self.ctx.receive_signal(name, timeout=limit_s)
 
     async def chance(self) -> str:
         return f"{self.ctx.random().random()} {self.ctx.uuid4()} {self.ctx.now()}"
@@ -205,7 +205,9 @@ random_inputs: st.SearchStrategy[list[Step]] = st.lists(
         st.tuples(st.just("stale"), _numbers, st.integers(-1, 1)),
         st.tuples(st.just("next")),
         st.tuples(st.just("advance"), st.integers(0, 3000)),
-        st.tuples(st.just("signal"), st.sampled_from(NAMES), st.sampled_from(("", "", "s-1", "s-2"))),
+        st.tuples(
+            st.just("signal"), st.sampled_from(NAMES), st.sampled_from(("", "", "s-1", "s-2"))
+        ),
         st.tuples(st.just("cancel")),
         st.tuples(st.just("terminate")),
     ),
@@ -223,7 +225,7 @@ def play(run: DrivenRun, steps: list[Step]) -> None:
 
 
 def play_to_the_end(run: DrivenRun) -> None:
-    """Whatever is open completes, until nothing is; a run that then waits for signals is cancelled, at last terminated."""
+    """Whatever is open completes, until nothing is; who then waits for signals is cancelled, at last terminated."""
     for patience in range(200):
         if run.run.ended:
             return

@@ -104,7 +104,9 @@ class CoreDriver:
         for effect in decision.effects:
             self.dispatched[effect.activity_id, effect.attempt] += 1
         assert [event.event_id for event in self.events] == list(range(1, len(self.events) + 1))
-        again = rebuild("order-42", decode_events(join_events([encode(event) for event in self.events])))
+        again = rebuild(
+            "order-42", decode_events(join_events([encode(event) for event in self.events]))
+        )
         assert again == self.run
         assert next_due_ms(again) == next_due_ms(self.run)
 
@@ -130,7 +132,9 @@ class CoreDriver:
             case "schedule", policy, start_to_close_ms:
                 self.command_id += 1
                 return [
-                    ScheduleActivity(self.command_id, "a", NULL, "q", False, start_to_close_ms, policy)
+                    ScheduleActivity(
+                        self.command_id, "a", NULL, "q", False, start_to_close_ms, policy
+                    )
                 ]
             case "timer", delay_ms:
                 self.command_id += 1
@@ -150,11 +154,9 @@ class CoreDriver:
     def record(self, kind: str, *rest: Any) -> Any:
         if kind in {"completed", "failed", "started"}:
             return self.result(kind, *rest)
-        return {
-            "signal": lambda: SignalWorkflow("approval", id=rest[0]),
-            "cancel": CancelWorkflow,
-            "terminate": TerminateWorkflow,
-        }[kind]()
+        if kind == "signal":
+            return SignalWorkflow("approval", id=rest[0])
+        return CancelWorkflow() if kind == "cancel" else TerminateWorkflow()
 
     def result(self, kind: str, activity_id: int, offset: int, *rest: Any) -> Any:
         activity = self.run.activities.get(activity_id)
@@ -184,7 +186,9 @@ def test_rebuild_equals_the_live_run_after_every_step(
 def check_rules(driver: CoreDriver) -> None:
     """What no sequence of inputs may break."""
     signal_ids = Counter(
-        event.signal_id for event in driver.events if isinstance(event, SignalReceived) and event.signal_id
+        event.signal_id
+        for event in driver.events
+        if isinstance(event, SignalReceived) and event.signal_id
     )
     assert all(count == 1 for count in signal_ids.values()), "a signal's ID is applied once"
     assert all(count == 1 for count in driver.dispatched.values()), "an attempt is brought out once"

@@ -9,7 +9,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from tests.property.corpus import activities, endings, generators, signals, tasks, times
+from tests.property.corpus.every import SHAPES
 from tests.property.corpus.shapes import Shape, parameters
 from tests.support.runs import DrivenRun, comparable_events
 from weft.core import rebuild
@@ -25,11 +25,6 @@ from weft.records import (
 from weft.workflow import Machine
 from weft.workflow._compare import COMMAND_EVENTS, describe_event
 
-SHAPES = [
-    shape
-    for module in (activities, tasks, times, signals, endings, generators)
-    for shape in module.SHAPES
-]
 FROM_OUTSIDE = (WorkflowTerminated, WorkflowTimedOut)
 every_shape = pytest.mark.parametrize("shape", parameters(SHAPES))
 
@@ -100,5 +95,6 @@ def changed_histories(events: list[HistoryEvent]) -> Iterator[list[HistoryEvent]
 
 def renumbered(events: list[HistoryEvent]) -> list[HistoryEvent]:
     return [
-        msgspec.structs.replace(event, event_id=number) for number, event in enumerate(events, start=1)
+        msgspec.structs.replace(event, event_id=number)
+        for number, event in enumerate(events, start=1)
     ]

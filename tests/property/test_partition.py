@@ -1,7 +1,7 @@
 """An owned partition under random records, takeovers and deployments.
 
-After every turn (see `tests.unit.worker.kit`) the state that was written gives the live state again, from every record and
-from the compacted ones, and everything that a run waits for has been brought out.
+After every turn (see `tests.unit.worker.kit`) the state that was written gives the live state again, from every record
+and from the compacted ones, and everything that a run waits for has been brought out.
 """
 
 from __future__ import annotations
@@ -58,14 +58,15 @@ WORKFLOWS = (
 )
 INPUTS = {"fulfil": 5, "fan_out": 3}
 KEYS = ("order-1", "order-2")
+_NAMES = [workflow.name for workflow in WORKFLOWS]
 
 _keys = st.sampled_from(KEYS)
 _numbers = st.integers(0, 30)
 _starts = st.tuples(
     st.just("start"),
     _keys,
-    st.sampled_from([*(workflow.name for workflow in WORKFLOWS), "unknown"]),
-    st.integers(1, 3),
+    st.sampled_from([*_NAMES, "unknown"]),
+    st.integers(1, 4),
     st.sampled_from(("fail", "use_existing", "terminate_existing")),
     st.sampled_from((0, 0, 5000)),
 )
@@ -88,12 +89,29 @@ _records = st.one_of(
     st.tuples(st.just("ask"), _keys),
     st.tuples(st.just("garbage"), _keys),
 )
-_turns = st.one_of(
+_turn = st.one_of(
     st.lists(_records, min_size=1, max_size=5).map(lambda records: ("records", records)),
     st.lists(_records, min_size=1, max_size=5).map(lambda records: ("records", records)),
     st.tuples(st.just("inline"), _numbers),
+    st.tuples(st.just("inline"), _numbers),
     st.tuples(st.just("advance"), st.sampled_from((1, 1000, 60_000))),
     st.tuples(st.just("take_over"), st.booleans(), st.booleans()),
+)
+_first_turn = st.tuples(
+    *(
+        st.tuples(
+            st.just("start"),
+            st.just(key),
+            st.sampled_from([*_NAMES, *_NAMES, "unknown"]),
+            st.just(number),
+            st.just("fail"),
+            st.sampled_from((0, 0, 0, 90_000)),
+        )
+        for number, key in enumerate(KEYS)
+    )
+).map(lambda steps: ("records", list(steps)))
+_turns = st.tuples(_first_turn, st.lists(_turn, min_size=3, max_size=12)).map(
+    lambda parts: [parts[0], *parts[1]]
 )
 
 
@@ -112,7 +130,10 @@ def record_of(served: Served, step: Step) -> LogRecord | None:
             value = encode_payload(INPUTS.get(workflow))
             until = (None, accepted_reply(), ended_reply())[request % 3]
             return served.signals(
-                StartWorkflow(workflow, f"request-{request}", value, timeout_ms, on_conflict, until), key
+                StartWorkflow(
+                    workflow, f"request-{request}", value, timeout_ms, on_conflict, until
+                ),
+                key,
             )
         case "signal", key, name, signal_id:
             return served.signals(SignalWorkflow(name, encode_payload(1), signal_id), key)
@@ -171,7 +192,9 @@ def check_histories(served: Served) -> None:
         endings = [event for event in history if isinstance(event, ENDINGS)]
         assert endings in ([], history[-1:])
         signal_ids = Counter(
-            event.signal_id for event in history if isinstance(event, SignalReceived) and event.signal_id
+            event.signal_id
+            for event in history
+            if isinstance(event, SignalReceived) and event.signal_id
         )
         assert all(count == 1 for count in signal_ids.values())
     tasks = Counter((task.run_id, task.activity_id, task.attempt) for task in served.tasks())
@@ -197,10 +220,8 @@ def bring_to_an_end(served: Served) -> None:
         assert cell.ended or served.head(key).workflow == "unknown", served.story(key)
 
 
-@settings(max_examples=60)
-@given(
-    st.lists(_turns, min_size=2, max_size=12), st.sampled_from(("live", "reloaded", "compacted"))
-)
+@settings(max_examples=80)
+@given(_turns, st.sampled_from(("live", "reloaded", "compacted")))
 def test_partition_is_what_its_records_say_whatever_comes(turns: list[Step], mode: Mode) -> None:
     served = Served(*WORKFLOWS, mode=mode)
     try:
@@ -212,7 +233,7 @@ def test_partition_is_what_its_records_say_whatever_comes(turns: list[Step], mod
 
 
 @settings(max_examples=30)
-@given(st.lists(_turns, min_size=2, max_size=12))
+@given(_turns)
 def test_partition_writes_the_same_whether_or_not_it_loses_its_memory(turns: list[Step]) -> None:
     """Run IDs are drawn anew in each; all else of the histories is equal."""
     stories = []
@@ -221,7 +242,10 @@ def test_partition_writes_the_same_whether_or_not_it_loses_its_memory(turns: lis
         try:
             play(served, [turn for turn in turns if turn[0] != "inline"])
             stories.append(
-                {key: (served.story(key), served.head(key).status) for key in served.partition.cells}
+                {
+                    key: (served.story(key), served.head(key).status)
+                    for key in served.partition.cells
+                }
             )
         finally:
             served.close()

@@ -37,7 +37,7 @@ def check_history(events: list[HistoryEvent]) -> None:
 
 
 @pytest.mark.requirement("R1-28", "R2-2", "R2-7")
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(random_program, random_inputs, timeouts)
 def test_replay_stands_where_the_live_run_stands_after_every_event(
     program: Program, steps: list[Step], timeout_ms: int

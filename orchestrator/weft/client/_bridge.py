@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from weft.codec import MalformedError, decode_reply
-from weft.errors import LogError, UsageError, WeftError
+from weft.errors import LogError, LogUnavailableError, UsageError, WeftError
 from weft.log import FROM_END, DeliveryCallback, Log, LogRecord
 from weft.records import Reply
 
@@ -88,17 +88,22 @@ class Bridge:
     ) -> None:
         """Queue one record. `on_delivery` is called in another thread.
 
-        Raises LogUnavailableError when the queue is full (try again), and what broke the connection for good.
+        Raises LogUnavailableError when the log cannot take it at the moment (try again), and what broke the connection
+        for good.
         """
         if self._broken is not None:
             raise self._broken
         if self._is_closing:
             raise _closed()
-        if topic not in self._failing:
-            self._producer.produce(topic, partition, key, value, on_delivery=on_delivery)
-        else:
+        if topic in self._failing:
             args = (topic, partition, key, value, on_delivery)
             self.loop.run_in_executor(None, self._try_again, *args)
+            return
+        try:
+            self._producer.produce(topic, partition, key, value, on_delivery=on_delivery)
+        except LogUnavailableError:
+            self.note_failure(topic)
+            raise
 
     def note_failure(self, topic: str) -> None:
         """A record for this topic could not be written. For any thread."""

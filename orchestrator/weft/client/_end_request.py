@@ -24,6 +24,8 @@ EXECUTE_AGAIN_S = (3.0, 5.0, 10.0)
 """The same when the question came with the start of the run."""
 LOOK_AGAIN_S = (0.0, 10.0, 30.0, 90.0, 300.0)
 """Waits before the state topic is looked at (again) for a run whose owner is silent."""
+_ON_THE_WAY_S = 0.5
+"""How long after its commit an owner's answer may come."""
 
 
 class StateWatch(Protocol):
@@ -97,7 +99,9 @@ class EndRequest(Request):
         if is_pending and (head is None or head.request_id != self._start_request_id()):
             return  # No owner has taken the start up yet.
         if head is None or (self.run_id and head.run_id != self.run_id):
-            self._finish(Reply(self.request_id, "unknown"))
+            # It may have ended and been replaced this very moment: then its owner's answer is on the way.
+            unknown = Reply(self.request_id, "unknown")
+            self._bridge.loop.call_later(_ON_THE_WAY_S, self._finish, unknown)
             return
         self.run_id = head.run_id
         self.status, self.reason = head.status, head.reason

@@ -116,12 +116,13 @@ class Request:
     def _send(self, now: float) -> float:
         """Write it once more; returns when to do so again, in seconds."""
         topic, value = self._question()
+        self._is_under_way = True  # first: the delivery may be told before `send` returns
         try:
             self._bridge.send(topic, self.partition, self.address.key, value, self._on_delivery)
         except LogUnavailableError as error:
+            self._is_under_way = False
             self.error = error
             return _QUEUE_FULL_S
-        self._is_under_way = True
         self._asked_at = now
         self.asks += 1
         wait_s = self._again_s[min(self.asks, len(self._again_s)) - 1]

@@ -75,8 +75,15 @@ class Decision(NamedTuple):
     dropped: str = ""
 
 
+_TIMEOUT_MS_MAX = 1000 * 365 * 24 * 3600 * 1000
+
+
 def decide_start(record: StartWorkflow, *, run_id: str, version: str, now_ms: int) -> Decision:
-    """The first event of a new run."""
+    """The first event of a new run.
+
+    Anybody may write a start: a timeout below zero is none, and one that no clock will see is cut to a millennium.
+    """
+    timeout_ms = min(max(record.timeout_ms, 0), _TIMEOUT_MS_MAX)
     return Decision(
         (
             WorkflowStarted(
@@ -86,7 +93,7 @@ def decide_start(record: StartWorkflow, *, run_id: str, version: str, now_ms: in
                 record.workflow,
                 version,
                 record.input,
-                record.timeout_ms,
+                timeout_ms,
                 record.request_id,
             ),
         )
@@ -171,9 +178,8 @@ def _attempt_started(run: Run, record: AttemptStarted, now_ms: int, _draw: float
     if activity is None or activity.due_ms:
         return Decision(dropped=_STALE)
     event_id = run.last_event_id + 1
-    started = ActivityStarted(
-        event_id, now_ms, record.activity_id, record.attempt, record.started_ms
-    )
+    started_ms = min(record.started_ms, now_ms)  # the worker's clock may be ahead of ours
+    started = ActivityStarted(event_id, now_ms, record.activity_id, record.attempt, started_ms)
     return Decision((started,))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -13,7 +13,7 @@ from uuid import UUID
 from weft.activity import Activity
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
-from weft.workflow._futures import TimerFuture, WorkflowFuture
+from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 
 if TYPE_CHECKING:
@@ -181,10 +181,10 @@ class GeneratorContext(BaseContext):
         """The next signal of that name; TimeoutError after `timeout`."""
         return self._receive(name, Any, timeout)
 
-    def when_all(self, tasks: list[Any]) -> Awaitable[list[Any]]:
+    def when_all(self, tasks: list[Any]) -> WorkflowTask[list[Any]]:
         """All results, in the order given; fails with the first failure."""
         return when_all(tasks)
 
-    def when_any(self, tasks: list[Any]) -> Awaitable[Any]:
+    def when_any(self, tasks: list[Any]) -> WorkflowTask[Any]:
         """The first of them that is done; ask it for `get_result()`."""
         return when_any(tasks)

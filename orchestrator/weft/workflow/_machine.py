@@ -64,7 +64,8 @@ class Machine:
         self._ended = False
         self._cancel_requested = False
         self._command_id = 0
-        self._commands: list[Command] = []
+        self._commands: dict[int, Command] = {}
+        """What was asked for in this activation, in order: by its number, cancellations by the number below zero."""
         self._activities: dict[int, ActivityFuture] = {}
         self._timers: dict[int, Callable[[], None]] = {}
         self._signals: dict[str, deque[Payload]] = {}
@@ -82,7 +83,8 @@ class Machine:
         self.loop.run_ready()
         if self._main is not None and self._main.done():
             self._end(self._main)
-        commands, self._commands = self._commands, []
+        commands = list(self._commands.values())
+        self._commands.clear()
         return commands
 
     def replay(self, history: Sequence[HistoryEvent]) -> None:
@@ -138,14 +140,14 @@ class Machine:
         future = ActivityFuture(self, activity_id, name, decode)
         if not self._ended:
             self._activities[activity_id] = future
-            self._commands.append(
-                ScheduleActivity(activity_id, name, data, queue, inline, timeout_ms, policy)
+            self._commands[activity_id] = ScheduleActivity(
+                activity_id, name, data, queue, inline, timeout_ms, policy
             )
         return future
 
     def cancel_activity(self, activity_id: int) -> None:
         if self._activities.pop(activity_id, None) is not None:
-            self._withdraw_or_add(ScheduleActivity, CancelActivity(activity_id))
+            self._withdraw_or_add(activity_id, CancelActivity(activity_id))
 
     def receive_signal(self, name: str, hint: Any) -> SignalFuture:
         """The next signal of that name: one that is there already, or the first to come."""
@@ -166,12 +168,12 @@ class Machine:
         self._command_id += 1
         if not self._ended:
             self._timers[self._command_id] = fire
-            self._commands.append(StartTimer(self._command_id, due_ms))
+            self._commands[self._command_id] = StartTimer(self._command_id, due_ms)
         return self._command_id
 
     def cancel_timer(self, timer_id: int) -> None:
         if self._timers.pop(timer_id, None) is not None:
-            self._withdraw_or_add(StartTimer, CancelTimer(timer_id))
+            self._withdraw_or_add(timer_id, CancelTimer(timer_id))
 
     @property
     def random(self) -> random.Random:
@@ -185,17 +187,10 @@ class Machine:
         line = innermost_line(self._main.get_coro()) if self._main is not None else ""
         return line or first_line(self.workflow.function)
 
-    def _withdraw_or_add(self, asked: type, command: CancelActivity | CancelTimer) -> None:
+    def _withdraw_or_add(self, wanted_id: int, command: CancelActivity | CancelTimer) -> None:
         """What was asked for in this very activation is withdrawn and leaves no trace."""
-        if self._ended:
-            return
-        wanted = command.activity_id if isinstance(command, CancelActivity) else command.timer_id
-        for index in range(len(self._commands) - 1, -1, -1):
-            earlier = self._commands[index]
-            if type(earlier) is asked and _command_id(earlier) == wanted:
-                del self._commands[index]
-                return
-        self._commands.append(command)
+        if self._commands.pop(wanted_id, None) is None and not self._ended:
+            self._commands[-wanted_id] = command
 
     # Feeding.
 
@@ -235,7 +230,7 @@ class Machine:
             self._main.cancel(event.reason or "the workflow was cancelled")
 
     def _end(self, main: asyncio.Task[Any]) -> None:
-        self._commands.append(self._outcome(main))
+        self._commands[0] = self._outcome(main)
         self._ended = True
 
     def _outcome(self, main: asyncio.Task[Any]) -> Command:
@@ -250,12 +245,6 @@ class Machine:
             return CompleteWorkflow(encode_payload(main.result()))
         except UsageError as problem:
             return FailWorkflow(to_failure(problem))
-
-
-def _command_id(command: Command) -> int:
-    if isinstance(command, ScheduleActivity):
-        return command.activity_id
-    return command.timer_id if isinstance(command, StartTimer) else 0
 
 
 _FEEDS: dict[type[HistoryEvent], Callable[[Machine, Any], None]] = {

@@ -227,8 +227,20 @@ SHAPES = [
     ),
     Shape("a long sequence", long_sequence, long_sequence_script, result=435),
     Shape("an activity by its name", by_name, by_name_script, result={"any": "json"}),
-    Shape("a fan-out", fan_out, backwards, value=list(range(20)), result=list(range(1, 21)), requirements=("R2-29",)),
-    Shape("a gather with a failure", gather_failing, gather_failing_script, result=["OutOfStock", "a", "c"]),
+    Shape(
+        "a fan-out",
+        fan_out,
+        backwards,
+        value=list(range(20)),
+        result=list(range(1, 21)),
+        requirements=("R2-29",),
+    ),
+    Shape(
+        "a gather with a failure",
+        gather_failing,
+        gather_failing_script,
+        result=["OutOfStock", "a", "c"],
+    ),
     Shape(
         "a gather of results and failures",
         gather_exceptions,

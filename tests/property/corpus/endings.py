@@ -194,8 +194,8 @@ async def misused(ctx: Context) -> Any:
     for attempt in (
         lambda: ctx.execute_activity(print, 1),  # type: ignore[call-overload]
         lambda: ctx.execute_activity("by-name", keyword=1),  # type: ignore[call-overload]
-        lambda: ctx.execute_activity(charge),  # type: ignore[call-arg]
-        lambda: ctx.execute_activity(charge, object()),  # type: ignore[arg-type]
+        lambda: ctx.execute_activity(charge),  # type: ignore[call-overload]
+        lambda: ctx.execute_activity(charge, object()),  # type: ignore[call-overload]
         lambda: ctx.sleep(-1),
         lambda: ctx.sleep(float("inf")),
         lambda: ctx.receive_signal("a", timeout=-1),
@@ -210,17 +210,51 @@ async def misused(ctx: Context) -> Any:
 SHAPES = [
     Shape("nothing at all", empty, nothing, result=None),
     Shape("a failure of its own", raising, raising_script, status="failed", failure="OutOfStock"),
-    Shape("a failure in the first turn", raising_at_once, nothing, status="failed", failure="ValueError"),
-    Shape("a result that JSON cannot hold", unwritable, nothing, status="failed", failure="UsageError"),
-    Shape("an input of the wrong type", typed_input, nothing, value="x", status="failed", failure="UsageError"),
     Shape(
-        "an activity's failure", uncaught_activity, uncaught_script, status="failed", failure="CardDeclined"
+        "a failure in the first turn",
+        raising_at_once,
+        nothing,
+        status="failed",
+        failure="ValueError",
     ),
-    Shape("a group's failure", uncaught_group, uncaught_script, status="failed", failure="ExceptionGroup"),
     Shape(
-        "a cancellation with cleaning up", patient, patient_script, status="cancelled", requirements=("R1-6",)
+        "a result that JSON cannot hold", unwritable, nothing, status="failed", failure="UsageError"
     ),
-    Shape("a cancellation that is not heeded", stubborn, cancelled_script, result="finished anyway: please"),
+    Shape(
+        "an input of the wrong type",
+        typed_input,
+        nothing,
+        value="x",
+        status="failed",
+        failure="UsageError",
+    ),
+    Shape(
+        "an activity's failure",
+        uncaught_activity,
+        uncaught_script,
+        status="failed",
+        failure="CardDeclined",
+    ),
+    Shape(
+        "a group's failure",
+        uncaught_group,
+        uncaught_script,
+        status="failed",
+        failure="ExceptionGroup",
+    ),
+    Shape(
+        "a cancellation with cleaning up",
+        patient,
+        patient_script,
+        status="cancelled",
+        requirements=("R1-6",),
+    ),
+    Shape(
+        "a cancellation that is not heeded",
+        stubborn,
+        cancelled_script,
+        result="finished anyway: please",
+    ),
     Shape(
         "a cancellation that fails",
         failing_to_clean_up,
@@ -229,8 +263,16 @@ SHAPES = [
         failure="OutOfStock",
     ),
     Shape("a cancellation through all levels", deep, deep_script, status="cancelled"),
-    Shape("a run that cancels itself", cancelling_itself, nothing, status="failed", failure="CancelledError"),
-    Shape("a termination", patient, terminated_script, status="terminated", requirements=("R3-11",)),
+    Shape(
+        "a run that cancels itself",
+        cancelling_itself,
+        nothing,
+        status="failed",
+        failure="CancelledError",
+    ),
+    Shape(
+        "a termination", patient, terminated_script, status="terminated", requirements=("R3-11",)
+    ),
     Shape(
         "a run that is out of time",
         patient,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.property.corpus.activities import backwards
+from tests.property.corpus.endings import nothing
 from tests.property.corpus.shapes import Shape, charge, pick, refund, ship
 from tests.support.runs import DAY_MS, DrivenRun
 from weft import activity, workflow
@@ -125,7 +126,9 @@ def too_late_script(run: DrivenRun) -> None:
 def all_in_time(ctx: GeneratorContext) -> Steps:
     """A fan-out with a time limit: one combination inside another."""
     everything = ctx.when_all([ctx.call_activity(pick, input=line) for line in range(3)])
-    either = ctx.when_any([ctx.wait_for_external_event("stop"), ctx.create_timer(60)])
+    either = ctx.when_any(
+        [ctx.wait_for_external_event("stop"), ctx.create_timer(timedelta(minutes=1))]
+    )
     winner = yield ctx.when_any([everything, either])
     if winner is everything:
         return everything.get_result()
@@ -156,10 +159,12 @@ def failing_activity_script(run: DrivenRun) -> None:
 
 @workflow.define
 def wrong_yield(ctx: GeneratorContext) -> Steps:
+    told = ""
     try:
         yield 5
     except UsageError as error:
-        assert "yielded 5" in str(error)
+        told = str(error)
+    assert "yielded 5" in told
     yield ctx.when_any([])
 
 
@@ -233,9 +238,26 @@ SHAPES = [
         result=[[1, 2, 3], [True, True, True], 1],
         requirements=("R2-27", "R2-29"),
     ),
-    Shape("when_all with a failure", all_with_a_failure, all_with_a_failure_script, result=["OutOfStock", 1]),
-    Shape("when_any, the first", any_of_them, approved_script, result=["approved", "yes"], requirements=("R2-28",)),
-    Shape("when_any, the second", any_of_them, too_late_script, result=["too late", True], requirements=("R2-28",)),
+    Shape(
+        "when_all with a failure",
+        all_with_a_failure,
+        all_with_a_failure_script,
+        result=["OutOfStock", 1],
+    ),
+    Shape(
+        "when_any, the first",
+        any_of_them,
+        approved_script,
+        result=["approved", "yes"],
+        requirements=("R2-28",),
+    ),
+    Shape(
+        "when_any, the second",
+        any_of_them,
+        too_late_script,
+        result=["too late", True],
+        requirements=("R2-28",),
+    ),
     Shape("when_all within when_any, all done", all_in_time, backwards, result=[1, 2, 3]),
     Shape("when_all within when_any, stopped", all_in_time, stopped_script, result="stopped"),
     Shape(
@@ -245,9 +267,7 @@ SHAPES = [
         result="CardDeclined after 3",
         requirements=("R2-33",),
     ),
-    Shape(
-        "a generator's wrong yield", wrong_yield, lambda run: None, status="failed", failure="UsageError"
-    ),
+    Shape("a generator's wrong yield", wrong_yield, nothing, status="failed", failure="UsageError"),
     Shape("a generator that cleans up", cleaning_up, cleaning_up_script, status="cancelled"),
     Shape(
         "generators in one another",
@@ -255,5 +275,5 @@ SHAPES = [
         delegating_script,
         result=["parcel of 10", "parcel of 20"],
     ),
-    Shape("a generator without a wait", nothing_to_wait_for, lambda run: None, result="at once"),
+    Shape("a generator without a wait", nothing_to_wait_for, nothing, result="at once"),
 ]

@@ -18,7 +18,7 @@ Script = Callable[[DrivenRun], None]
 
 @dataclass(frozen=True)
 class Shape:
-    """`script` plays the outside world. The run must end as `status` with this result (any, if it is ANY), or this type of failure."""
+    """`script` plays the outside world. The run must end as `status`, with this result or this type of failure."""
 
     name: str
     workflow: Workflow[Any, Any]

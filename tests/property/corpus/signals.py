@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -105,10 +106,8 @@ def there_already_script(run: DrivenRun) -> None:
 @workflow.define
 async def left_for_the_next(ctx: Context) -> Any:
     """A receiver that gave up takes no signal away from the next one."""
-    try:
+    with suppress(TimeoutError):
         await ctx.receive_signal("line", timeout=1)
-    except TimeoutError:
-        pass
     given_up = ctx.receive_signal("line")
     await ctx.execute_activity(charge, 1)
     given_up.cancel()
@@ -237,21 +236,41 @@ def forgotten_order_script(run: DrivenRun) -> None:
 
 
 SHAPES = [
-    Shape("a signal", approved, approved_script, result="Ada: True", requirements=("R1-9", "R1-25")),
     Shape(
-        "a signal with a wrong payload", approved, wrong_payload_script, status="failed", failure="UsageError"
+        "a signal", approved, approved_script, result="Ada: True", requirements=("R1-9", "R1-25")
+    ),
+    Shape(
+        "a signal with a wrong payload",
+        approved,
+        wrong_payload_script,
+        status="failed",
+        failure="UsageError",
     ),
     Shape("signals before they are asked for", early, early_script, result=[1, 2, 3, "n"]),
     Shape("signals that come twice", early, repeated_script, result=[1, 2, 3, "n"]),
     Shape("a signal in time", in_time, day_after_script, result="yes", requirements=("R2-31",)),
-    Shape("a signal too late", in_time, too_late_script, result="late: no signal 'approval' came in time"),
+    Shape(
+        "a signal too late",
+        in_time,
+        too_late_script,
+        result="late: no signal 'approval' came in time",
+    ),
     Shape("a signal that is there already", there_already, there_already_script, result="yes"),
     Shape(
-        "a signal for the next receiver", left_for_the_next, left_for_the_next_script, result="for the third"
+        "a signal for the next receiver",
+        left_for_the_next,
+        left_for_the_next_script,
+        result="for the third",
     ),
     Shape("two receivers", two_receivers, two_receivers_script, result=["first", "second"]),
     Shape("every signal of a name", every_signal, every_signal_script, result=["one", "two"]),
-    Shape("a signal or a timer, answered", selected, answered_script, result="yes", requirements=("R1-9",)),
+    Shape(
+        "a signal or a timer, answered",
+        selected,
+        answered_script,
+        result="yes",
+        requirements=("R1-9",),
+    ),
     Shape(
         "a signal or a timer, unanswered",
         selected,
@@ -259,7 +278,13 @@ SHAPES = [
         result="nobody answered",
         requirements=("R1-9",),
     ),
-    Shape("one of two signals", one_of_two, refused_script, result=["no", "too dear"], requirements=("R1-9",)),
+    Shape(
+        "one of two signals",
+        one_of_two,
+        refused_script,
+        result=["no", "too dear"],
+        requirements=("R1-9",),
+    ),
     Shape(
         "a signal or the end of the context",
         until_the_end,
@@ -283,5 +308,7 @@ SHAPES = [
         result="parcel-1",
         requirements=("R2-31", "R3-1"),
     ),
-    Shape("an order that is forgotten", order, forgotten_order_script, value=500, result="refunded"),
+    Shape(
+        "an order that is forgotten", order, forgotten_order_script, value=500, result="refunded"
+    ),
 ]

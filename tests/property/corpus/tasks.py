@@ -66,11 +66,9 @@ def waited_with_timeout_script(run: DrivenRun) -> None:
 
 @workflow.define
 async def as_completed_coroutines(ctx: Context) -> Any:
-    """asyncio makes tasks of them in the order of a set."""
-    found = []
-    for earliest in asyncio.as_completed([pick_one(ctx, line) for line in range(8)]):
-        found.append(await earliest)
-    return found
+    """Left to itself, asyncio makes tasks of them in the order of a set."""
+    coroutines = [pick_one(ctx, line) for line in range(8)]
+    return [await earliest for earliest in asyncio.as_completed(coroutines)]
 
 
 @workflow.define
@@ -85,7 +83,7 @@ async def as_completed_timeout(ctx: Context) -> Any:
     found = []
     try:
         for earliest in asyncio.as_completed(futures, timeout=10):
-            found.append(await earliest)
+            found.append(await earliest)  # noqa: PERF401  # what was found until then is wanted
     except TimeoutError:
         return [found, [future.done() for future in futures]]
     return "no timeout"
@@ -116,6 +114,7 @@ def group_script(run: DrivenRun) -> None:
 @workflow.define
 async def failing_group(ctx: Context) -> Any:
     """The group cancels the other tasks in the order of a set."""
+    found: list[str] = []
     try:
         async with asyncio.TaskGroup() as tasks:
             for line in range(8):
@@ -123,8 +122,7 @@ async def failing_group(ctx: Context) -> Any:
     except* ActivityError as errors:
         found = [error.type for error in errors.exceptions if isinstance(error, ActivityError)]
         await ctx.execute_activity(refund, 1)
-        return_value = found
-    return return_value
+    return found
 
 
 def failing_group_script(run: DrivenRun) -> None:
@@ -355,9 +353,21 @@ SHAPES = [
     Shape("coroutines in a gather", gathered_coroutines, backwards, result=[1, 2, 3, 4, 5]),
     Shape("the first that completes", first_completed, first_completed_script, result=[3]),
     Shape("until the first failure", first_exception, first_exception_script, result=[3, 3]),
-    Shape("a wait with a timeout", waited_with_timeout, waited_with_timeout_script, result=[1, [0, 2, 3]]),
-    Shape("coroutines as they complete", as_completed_coroutines, backwards, result=[8, 7, 6, 5, 4, 3, 2, 1]),
-    Shape("futures as they complete", as_completed_futures, backwards, result=[8, 7, 6, 5, 4, 3, 2, 1]),
+    Shape(
+        "a wait with a timeout",
+        waited_with_timeout,
+        waited_with_timeout_script,
+        result=[1, [0, 2, 3]],
+    ),
+    Shape(
+        "coroutines as they complete",
+        as_completed_coroutines,
+        backwards,
+        result=[8, 7, 6, 5, 4, 3, 2, 1],
+    ),
+    Shape(
+        "futures as they complete", as_completed_futures, backwards, result=[8, 7, 6, 5, 4, 3, 2, 1]
+    ),
     Shape(
         "as completed within a time",
         as_completed_timeout,
@@ -366,14 +376,27 @@ SHAPES = [
     ),
     Shape("a task group", group, group_script, result=[[1, 2, 3, 4], 5]),
     Shape("a task group that fails", failing_group, failing_group_script, result=["OutOfStock"]),
-    Shape("a cancelled task that cleans up", cancelled_task, cancelled_task_script, result=[[3], True]),
+    Shape(
+        "a cancelled task that cleans up", cancelled_task, cancelled_task_script, result=[[3], True]
+    ),
     Shape("a shield", shielded, shielded_script, result=["late", 1]),
     Shape("an event", events, events_script, result=["b", "c", "a"]),
     Shape("a lock", locked, one_at_a_time, result=[0, 1, 2, 3]),
     Shape("a semaphore", limited, limited_script, result=[4, 0, 1, 2, 3]),
     Shape("a queue", queued, queued_script, result=["a", "b", "c", "d", "e"]),
     Shape("a condition", conditional, conditional_script, result=2),
-    Shape("tasks that take turns", taking_turns, taking_turns_script, result=["a0", "b0", "a1", "b1", "a2", "b2"]),
+    Shape(
+        "tasks that take turns",
+        taking_turns,
+        taking_turns_script,
+        result=["a0", "b0", "a1", "b1", "a2", "b2"],
+    ),
     Shape("a task that outlives the run", outlived, outlived_script, result=False),
-    Shape("a set of different waits", mixed_set, mixed_set_script, status="failed", failure="CancelledError"),
+    Shape(
+        "a set of different waits",
+        mixed_set,
+        mixed_set_script,
+        status="failed",
+        failure="CancelledError",
+    ),
 ]

@@ -20,7 +20,10 @@ async def sleeping(ctx: Context) -> Any:
     await asyncio.sleep(1.5)
     await ctx.sleep(timedelta(days=30))
     await ctx.sleep(0)
-    return [(ctx.now() - began).total_seconds(), asyncio.get_running_loop().time() == ctx.now().timestamp()]
+    return [
+        (ctx.now() - began).total_seconds(),
+        asyncio.get_running_loop().time() == ctx.now().timestamp(),
+    ]
 
 
 def sleeping_script(run: DrivenRun) -> None:
@@ -198,17 +201,40 @@ SHAPES = [
         requirements=("R1-10", "R2-1", "R2-11", "R2-26"),
     ),
     Shape("a timeout that is kept", within, in_time_script, result=1),
-    Shape("a timeout that is hit", within, too_late_script, result=["too late", 2], requirements=("R2-33",)),
     Shape(
-        "nested timeouts, the inner first", nested, inner_first_script, value=[5, 1], result=["inner", "outer"]
+        "a timeout that is hit",
+        within,
+        too_late_script,
+        result=["too late", 2],
+        requirements=("R2-33",),
     ),
-    Shape("nested timeouts, the outer first", nested, outer_first_script, value=[1, 5], result=["outer"]),
-    Shape("nested timeouts, both at once", nested, outer_first_script, value=[1, 1], result=["outer"]),
+    Shape(
+        "nested timeouts, the inner first",
+        nested,
+        inner_first_script,
+        value=[5, 1],
+        result=["inner", "outer"],
+    ),
+    Shape(
+        "nested timeouts, the outer first",
+        nested,
+        outer_first_script,
+        value=[1, 5],
+        result=["outer"],
+    ),
+    Shape(
+        "nested timeouts, both at once", nested, outer_first_script, value=[1, 1], result=["outer"]
+    ),
     Shape("a timeout that moves", rescheduled, rescheduled_script, result=3),
     Shape("wait_for in time", waited_for, complete_script, value=5, result=1),
     Shape("wait_for too late", waited_for, next_script, value=5, result="too late"),
     Shape("times and random numbers", steady, steady_script, result=ANY, requirements=("R2-18",)),
-    Shape("a run that knows itself", informed, next_script, result=["order-42", "run-1", "informed", "", True]),
+    Shape(
+        "a run that knows itself",
+        informed,
+        next_script,
+        result=["order-42", "run-1", "informed", "", True],
+    ),
     Shape("many timers", many_timers, next_script, result=[1, 3, 3, 5, 9]),
     Shape("many timers that are overdue", many_timers, all_at_once_script, result=[1, 3, 3, 5, 9]),
 ]

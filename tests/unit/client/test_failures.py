@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.unit.client.conftest import until
 from tests.unit.client.flows import Order, echo
 from tests.unit.client.owner import FakeOwner
 from weft.client import Client
@@ -181,11 +182,12 @@ def test_replies_are_read_on_when_reading_failed_for_a_while(
     async def scenario() -> None:
         async with client_of(flaky) as client:
             flaky.read_errors = [GONE]
+            told = "cannot reach its log at the moment: the broker is gone"
+            await until(lambda: told in caplog.text)
             assert await client.execute(echo, Order("A-1")) == Order("A-1")
 
     with caplog.at_level(logging.WARNING, "weft.client"):
         asyncio.run(scenario())
-    assert "cannot reach its log at the moment: the broker is gone" in caplog.text
 
 
 def test_every_call_fails_when_reading_replies_fails_for_good(

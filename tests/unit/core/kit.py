@@ -94,7 +94,9 @@ def decided(run: Run, record: Input, *, now_ms: int = NOW_MS, draw: float = 0.5)
     return decide(run, record, now_ms=now_ms, draw=draw)
 
 
-def taken(run: Run, record: Input, *, now_ms: int = NOW_MS, draw: float = 0.5) -> list[HistoryEvent]:
+def taken(
+    run: Run, record: Input, *, now_ms: int = NOW_MS, draw: float = 0.5
+) -> list[HistoryEvent]:
     """Decide and fold; returns the events without their IDs."""
     decision = decide(run, record, now_ms=now_ms, draw=draw)
     for event in decision.events:

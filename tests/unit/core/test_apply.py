@@ -60,7 +60,8 @@ def test_every_event_has_its_fold() -> None:
 
 def test_start_gives_the_run_its_identity() -> None:
     run = rebuild(
-        "order-42", [WorkflowStarted(1, NOW_MS, "run-1", "fulfil", "2", payload(7), 500, "request-1")]
+        "order-42",
+        [WorkflowStarted(1, NOW_MS, "run-1", "fulfil", "2", payload(7), 500, "request-1")],
     )
     assert run == Run(
         "order-42",
@@ -78,7 +79,9 @@ def test_start_gives_the_run_its_identity() -> None:
 
 def test_scheduled_activity_is_open_in_its_first_attempt() -> None:
     policy = RetryPolicy(max_attempts=7)
-    run = run_of(scheduled(1, "charge", queue="slow", inline=True, start_to_close_ms=5, retry=policy))
+    run = run_of(
+        scheduled(1, "charge", queue="slow", inline=True, start_to_close_ms=5, retry=policy)
+    )
     assert run.activities == {1: OpenActivity(1, "charge", payload([7]), "slow", True, 5, policy)}
     assert run.has_open_inline
 
@@ -142,7 +145,9 @@ def test_next_due_is_never_when_nothing_waits_for_the_clock() -> None:
     assert next_due_ms(run_of(scheduled())) == 0
 
 
-@pytest.mark.parametrize(("ending", "status", "reason"), ENDED_RUNS, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("ending", "status", "reason"), ENDED_RUNS, ids=lambda value: str(value)[:20]
+)
 def test_ended_run_waits_for_nothing(ending: HistoryEvent, status: str, reason: str) -> None:
     run = run_of(started(timeout_ms=500), scheduled(1), timer(2, NOW_MS + 5), ending)
     assert (run.status, run.reason, run.ended) == (status, reason, True)
@@ -189,7 +194,9 @@ def test_history_is_refused_when_its_beginning_is_missing() -> None:
         rebuild("order-42", [TimerFired(2, NOW_MS, 1)])
 
 
-@pytest.mark.parametrize(("ending", "status", "reason"), ENDED_RUNS, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("ending", "status", "reason"), ENDED_RUNS, ids=lambda value: str(value)[:20]
+)
 def test_event_is_refused_when_the_run_has_ended(
     ending: HistoryEvent, status: str, reason: str
 ) -> None:

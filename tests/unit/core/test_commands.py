@@ -60,13 +60,13 @@ def test_command_becomes_its_event(command: Command, event: HistoryEvent) -> Non
 
 def test_only_a_scheduled_activity_has_an_effect() -> None:
     run = run_of(scheduled(1), timer(2, NOW_MS + 5))
-    commands = [CancelActivity(1), SCHEDULE, CancelTimer(2), StartTimer(4, NOW_MS)]
+    commands: list[Command] = [CancelActivity(1), SCHEDULE, CancelTimer(2), StartTimer(4, NOW_MS)]
     decision = decide_commands(run, commands, now_ms=NOW_MS)
     assert list(decision.effects) == [DispatchActivity(3, 1)]
 
 
 def test_commands_keep_their_order_and_are_numbered_on() -> None:
-    commands = [StartTimer(1, 5), StartTimer(2, 5), CompleteWorkflow(payload(None))]
+    commands: list[Command] = [StartTimer(1, 5), StartTimer(2, 5), CompleteWorkflow(payload(None))]
     events = decide_commands(run_of(), commands, now_ms=NOW_MS).events
     assert [event.event_id for event in events] == [2, 3, 4]
     assert [type(event) for event in events] == [TimerStarted, TimerStarted, WorkflowCompleted]
@@ -95,5 +95,5 @@ def test_cancelled_run_keeps_its_reason_when_it_was_blocked_in_between() -> None
 
 @pytest.mark.parametrize("command", [CancelActivity(1), CancelTimer(1)], ids=repr)
 def test_command_is_refused_when_it_is_about_nothing_open(command: Command) -> None:
-    with pytest.raises(InvariantViolation, match="order-42, run run-1: .* is not open"):
+    with pytest.raises(InvariantViolation, match=r"order-42, run run-1: .* is not open"):
         decide_commands(run_of(), [command], now_ms=NOW_MS)

@@ -56,10 +56,17 @@ FAILED = AttemptFailed(RUN_ID, 1, 1, BLIP)
 def test_start_carries_all_of_the_request_into_the_first_event() -> None:
     request = StartWorkflow("fulfil", "request-1", payload({"id": 7}), timeout_ms=5000)
     decision = decide_start(request, run_id=RUN_ID, version="2", now_ms=NOW_MS)
-    first = WorkflowStarted(
-        1, NOW_MS, RUN_ID, "fulfil", "2", payload({"id": 7}), 5000, "request-1"
-    )
+    first = WorkflowStarted(1, NOW_MS, RUN_ID, "fulfil", "2", payload({"id": 7}), 5000, "request-1")
     assert decision == Decision((first,))
+
+
+@pytest.mark.parametrize(("asked_ms", "kept_ms"), [(-5, 0), (0, 0), (10**400, 31_536_000_000_000)])
+def test_start_has_a_timeout_that_a_clock_can_reach(asked_ms: int, kept_ms: int) -> None:
+    """Any producer may write any number."""
+    request = StartWorkflow("fulfil", "request-1", timeout_ms=asked_ms)
+    (event,) = decide_start(request, run_id=RUN_ID, version="", now_ms=NOW_MS).events
+    assert isinstance(event, WorkflowStarted)
+    assert event.timeout_ms == kept_ms
 
 
 def test_signal_becomes_one_event() -> None:
@@ -97,9 +104,7 @@ def test_terminate_ends_the_run_at_once() -> None:
 
 def test_result_completes_the_activity_that_waits_for_it() -> None:
     run = run_of(scheduled())
-    assert taken(run, COMPLETED) == [
-        ActivityCompleted(0, NOW_MS, 1, "charge", 1, payload("ok"))
-    ]
+    assert taken(run, COMPLETED) == [ActivityCompleted(0, NOW_MS, 1, "charge", 1, payload("ok"))]
     assert run.activities == {}
 
 
@@ -108,11 +113,13 @@ def test_result_completes_the_activity_that_waits_for_it() -> None:
     [
         pytest.param(run_of(), id="of an activity that was never scheduled"),
         pytest.param(
-            run_of(scheduled(), ActivityCompleted(0, NOW_MS, 1, "charge", 1)), id="of one that ended"
+            run_of(scheduled(), ActivityCompleted(0, NOW_MS, 1, "charge", 1)),
+            id="of one that ended",
         ),
         pytest.param(run_of(scheduled(), retry_scheduled()), id="of an attempt that has failed"),
         pytest.param(
-            run_of(scheduled(), retry_scheduled(), dispatched()), id="of the attempt before this one"
+            run_of(scheduled(), retry_scheduled(), dispatched()),
+            id="of the attempt before this one",
         ),
         pytest.param(
             run_of(
@@ -124,7 +131,9 @@ def test_result_completes_the_activity_that_waits_for_it() -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "record", [COMPLETED, FAILED, AttemptStarted(RUN_ID, 1, 1, NOW_MS)], ids=lambda r: type(r).__name__
+    "record",
+    [COMPLETED, FAILED, AttemptStarted(RUN_ID, 1, 1, NOW_MS)],
+    ids=lambda r: type(r).__name__,
 )
 def test_result_is_dropped_when_nobody_waits_for_it(run: Run, record: Input) -> None:
     decision = decided(run, record)
@@ -170,7 +179,9 @@ def test_attempt_after_the_pause_is_the_one_that_counts() -> None:
     [
         pytest.param(once(), BLIP, id="no attempt is left"),
         pytest.param(
-            RetryPolicy(non_retryable=("CardDeclined", "ConnectionError")), BLIP, id="its type is listed"
+            RetryPolicy(non_retryable=("CardDeclined", "ConnectionError")),
+            BLIP,
+            id="its type is listed",
         ),
         pytest.param(
             RetryPolicy(), FailureInfo("CardDeclined", non_retryable=True), id="the failure says so"
@@ -204,6 +215,13 @@ def test_reported_start_is_kept_once() -> None:
         ActivityStarted(0, NOW_MS, 1, 1, NOW_MS - 50)
     ]
     assert not decided(run, AttemptStarted(RUN_ID, 1, 1, NOW_MS)).events
+
+
+def test_reported_start_counts_from_now_when_the_workers_clock_is_ahead() -> None:
+    run = run_of(scheduled())
+    assert taken(run, AttemptStarted(RUN_ID, 1, 1, NOW_MS + 10**400)) == [
+        ActivityStarted(0, NOW_MS, 1, 1, NOW_MS)
+    ]
 
 
 @pytest.mark.requirement("R1-14", "R2-33")

@@ -1,7 +1,7 @@
 """An owned partition by hand: records in, one batch out and committed to topics in memory.
 
 After every turn the partition is made anew from what was written, once from every state record and once from what
-compaction would keep, and both must equal the live one. With `mode` `reloaded` or `compacted` the new one even takes over.
+compaction would keep, and both must equal the live one. In the modes `reloaded` and `compacted` the new one takes over.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def test_warm_cell_goes_on_where_the_log_ends() -> None:
     assert cell.warm() is cell.warm()
     cell.append(signal(3))
     assert cell.history() == [STARTED, signal(2), signal(3)]
-    assert decode_state(cell.encode_head()).event_count == 3  # type: ignore[union-attr]
+    assert decode_state(cell.encode_head()).event_count == 3
 
 
 def test_pages_are_given_once_and_the_last_event_stays_in_the_tail() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import pytest
-
 from tests.unit.worker.conftest import Serve
 from tests.unit.worker.kit import (
     NOW_MS,
+    ORDER,
     Served,
     accepted_reply,
     ended_reply,
@@ -30,6 +29,7 @@ from tests.unit.worker.workflows import (
 from weft import workflow
 from weft.codec import decode_payload, encode_payload
 from weft.records import CancelWorkflow, SignalWorkflow, TerminateWorkflow
+from weft.topics import OUTPUT_BYTES_MAX
 from weft.workflow import Context
 
 
@@ -79,7 +79,9 @@ def last_result(served: Served, key: str = "order-42") -> Any:
 def test_start_of_an_unknown_workflow_waits_blocked(serve: Serve) -> None:
     served = serve(at_once)
     batch = served.start("approval", reply_to=accepted_reply())
-    assert [(reply.outcome, reply.status) for reply in replies_of(batch)] == [("accepted", "blocked")]
+    assert [(reply.outcome, reply.status) for reply in replies_of(batch)] == [
+        ("accepted", "blocked")
+    ]
     head = served.head()
     assert head.status == "blocked"
     assert head.reason == (
@@ -89,6 +91,15 @@ def test_start_of_an_unknown_workflow_waits_blocked(serve: Serve) -> None:
     assert served.story() == ["WorkflowStarted", "WorkflowBlocked"]
     assert served.lifecycle == ["started", "blocked"]
     assert +served.partition.statuses == {"blocked": 1}
+
+
+def test_start_of_a_workflow_with_an_endless_name_still_fits_its_topic(serve: Serve) -> None:
+    """A record of a megabyte may hold anything; what the owner writes for it must not stop the partition."""
+    served = serve(at_once)
+    served.start("\U000e0001" * 250_000)
+    sizes_bytes = [len(value or b"") for _, _, _, value, _ in served.batch.writes]
+    assert served.head().status == "blocked"
+    assert max(sizes_bytes) < OUTPUT_BYTES_MAX
 
 
 def test_unknown_workflow_begins_when_a_worker_has_its_code(serve: Serve) -> None:
@@ -279,7 +290,12 @@ def test_run_is_blocked_when_its_code_exits(serve: Serve) -> None:
     )
     assert sorted(topics_of(batch)) == ["events", "state"]
     assert (served.head().status, served.head().reason) == ("blocked", "SystemExit: 3")
-    assert served.story() == ["WorkflowStarted", "WorkflowBlocked", "RecordDeferred", "RecordDeferred"]
+    assert served.story() == [
+        "WorkflowStarted",
+        "WorkflowBlocked",
+        "RecordDeferred",
+        "RecordDeferred",
+    ]
     served.start("at_once", 1, key="another")
     assert served.head("another").status == "completed"
     served.take_over(mended)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.worker.conftest import Serve
-from tests.unit.worker.kit import NOW_MS, Served, topics_of
+from tests.unit.worker.kit import NOW_MS, ORDER, Served, topics_of
 from tests.unit.worker.workflows import at_once, inline_and_signal, inline_steps
 from weft.codec import decode_payload, encode_payload
 from weft.records import ActivityTask, AttemptFailed, FailureInfo, SignalWorkflow
@@ -28,7 +28,9 @@ def test_inline_activity_writes_no_task(serve_live: Serve) -> None:
         (
             0,
             "order-42",
-            ActivityTask(head.run_id, 1, 1, "quick", encode_payload([1]), "inline_steps", 600_000, NOW_MS),
+            ActivityTask(
+                head.run_id, 1, 1, "quick", encode_payload([1]), "inline_steps", 600_000, NOW_MS
+            ),
         )
     ]
     assert served.story() == ["WorkflowStarted", "ActivityScheduled"]
@@ -41,7 +43,7 @@ def test_inline_results_lead_the_run_to_its_end(serve_live: Serve) -> None:
     assert second.activity_id == 2
     assert finished(served, "two") == []
     assert decode_payload(served.history()[-1].result) == ["one", "two"]  # type: ignore[attr-defined]
-    assert NOW_MS == served.head().updated_ms
+    assert served.head().updated_ms == NOW_MS
 
 
 def test_head_asks_to_be_looked_at_when_an_inline_activity_runs(serve_live: Serve) -> None:

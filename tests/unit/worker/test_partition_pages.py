@@ -28,9 +28,10 @@ def with_pages(serve: Serve, pages: int, line: str = LINE) -> Served:
 def test_tail_is_sealed_when_it_outgrows_a_page(serve: Serve) -> None:
     served = serve(collecting)
     served.start("collecting")
+    batch = served.signal("line", LINE)
     while served.head().page_count == 0:
-        before = len(bytes(served.head().tail))
-        assert before <= PAGE_BYTES + 200
+        assert topics_of(batch) == ["state"]
+        assert len(bytes(served.head().tail)) <= PAGE_BYTES + 200
         batch = served.signal("line", LINE)
     assert topics_of(batch) == ["state", "state"]
     (_, _, page, value, _), (_, _, head, _, _) = batch.writes
@@ -80,9 +81,7 @@ def test_one_turn_may_fill_several_pages(serve: Serve) -> None:
     """A fan-out of 10,000 does not make a page that no topic takes."""
     served = serve(fan_out, checked=False)
     served.start("fan_out", 10_000)
-    pages = [
-        value for key, value in served.compacted.items() if key.startswith(b"order-42\0")
-    ]
+    pages = [value for key, value in served.compacted.items() if key.startswith(b"order-42\0")]
     assert len(pages) == served.head().page_count > 1
     assert all(len(page) <= PAGE_BYTES_MAX + 5000 for page in pages)
     assert len(served.history()) == 10_001

@@ -60,7 +60,12 @@ def test_malformed_record_is_put_aside_as_it_came_with_the_reason(
     record.headers = (("trace", b"abc"),)
     batch = served.turn(record)
     ((written, partition, key, written_value, headers),) = batch.writes
-    assert (written, partition, key, written_value) == (NAMESPACE.deadletters, 0, b"order-42", value)
+    assert (written, partition, key, written_value) == (
+        NAMESPACE.deadletters,
+        0,
+        b"order-42",
+        value,
+    )
     told = dict(headers)
     assert told.pop("weft-reason").decode().lower().find(reason.strip("\\$.")) >= 0
     assert told == {
@@ -126,7 +131,7 @@ def forwarded(other: Served, home: Served) -> LogRecord:
 
 
 def test_misrouted_signal_is_forwarded_once_and_taken_at_home(serve: Serve) -> None:
-    """kcat and librdkafka hash keys otherwise."""
+    """Clients on librdkafka hash keys otherwise."""
     home, other = two_partitions(serve, approval)
     home.start("approval")
     batch = other.turn(other.signals(b'{"signal":"approval","payload":"yes"}'))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from tests.unit.worker.conftest import Serve
@@ -221,6 +223,27 @@ def test_start_and_purge_of_one_batch_leave_nothing(serve: Serve) -> None:
     assert served.compacted == {}
 
 
+@pytest.mark.parametrize(
+    "last",
+    [PurgeWorkflow(), StartWorkflow("at_once", "request-2", on_conflict="terminate_existing")],
+    ids=lambda record: type(record).__name__,
+)
+def test_code_of_a_run_that_is_gone_is_dropped(
+    serve_live: Serve, last: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Waiting code that is merely forgotten would run its `finally` blocks whenever it is collected."""
+    served = serve_live(careful, at_once)
+    served.start("careful")
+    code = served.partition.cells["order-42"].machine
+    assert code is not None
+    served.turn(served.signals(TerminateWorkflow()), served.signals(last))
+    assert code._ended
+    assert code.loop._tasks == []
+    del code
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_purge_is_refused_when_the_run_is_open(serve: Serve) -> None:
     served = serve(approval)
     served.start("approval")
@@ -277,11 +300,15 @@ def test_waiting_clients_are_answered_when_the_run_ends(serve_live: Serve) -> No
     served.ask(ended_reply("q-2"))
     batch = served.signal("approval", "yes")
     assert [reply.request for reply in replies_of(batch)] == ["q-1", "q-2", "q-3"]
-    assert {(reply.outcome, reply.status) for reply in replies_of(batch)} == {("ended", "completed")}
+    assert {(reply.outcome, reply.status) for reply in replies_of(batch)} == {
+        ("ended", "completed")
+    }
     assert replies_of(served.turn()) == []
 
 
-def test_question_of_the_batch_in_which_the_run_ends_is_answered_after_it(serve_live: Serve) -> None:
+def test_question_of_the_batch_in_which_the_run_ends_is_answered_after_it(
+    serve_live: Serve,
+) -> None:
     """The answer says what the same transaction commits, not what was before."""
     served = serve_live(approval)
     served.start("approval")
@@ -294,13 +321,31 @@ def test_question_of_the_batch_in_which_the_run_ends_is_answered_after_it(serve_
 
 
 @pytest.mark.parametrize(
+    "last",
+    [PurgeWorkflow(), StartWorkflow("at_once", "request-2", encode_payload(2))],
+    ids=lambda record: type(record).__name__,
+)
+def test_waiting_client_gets_its_own_runs_result_when_the_run_is_gone_in_the_same_batch(
+    serve: Serve, last: object
+) -> None:
+    served = serve(at_once)
+    first = StartWorkflow("at_once", "request-1", encode_payload(1), reply_to=ended_reply())
+    batch = served.turn(served.signals(first), served.signals(last))
+    assert [(reply.outcome, reply.result) for reply in replies_of(batch)] == [
+        ("ended", encode_payload(1))
+    ]
+
+
+@pytest.mark.parametrize(
     ("ending", "status", "reason"),
     [
         (CancelWorkflow("left"), "cancelled", "left"),
         (TerminateWorkflow("stop"), "terminated", "stop"),
     ],
 )
-def test_answer_says_how_the_run_ended(serve: Serve, ending: object, status: str, reason: str) -> None:
+def test_answer_says_how_the_run_ended(
+    serve: Serve, ending: object, status: str, reason: str
+) -> None:
     served = serve(approval)
     served.start("approval")
     served.turn(served.signals(ending))

@@ -139,7 +139,10 @@ def test_fan_out_of_a_thousand_comes_back_in_any_order(serve_live: Serve) -> Non
     for first in range(0, 1000, 100):
         chunk = tasks[::-1][first : first + 100]
         batch = served.turn(
-            *(served.results(served.completed(task, decode_payload(task.input)[0])) for task in chunk)
+            *(
+                served.results(served.completed(task, decode_payload(task.input)[0]))
+                for task in chunk
+            )
         )
         assert topics_of(batch).count("state") <= 3, "one head and the pages that 100 events fill"
     head = served.head()

@@ -18,7 +18,7 @@ from tests.unit.worker.kit import (
 )
 from tests.unit.worker.workflows import approval, at_once, failing, fulfil
 from weft.codec import decode_payload, decode_task, encode_payload
-from weft.records import ActivityTask, Reply, StartWorkflow
+from weft.records import ActivityTask, OnConflict, Reply, StartWorkflow
 
 
 @pytest.mark.requirement("R1-41")
@@ -206,7 +206,11 @@ def test_replaced_run_is_answered_as_terminated(serve_live: Serve) -> None:
     served = serve_live(fulfil)
     served.start("fulfil", 500, reply_to=ended_reply("old"))
     batch = served.start(
-        "fulfil", 600, request_id="request-2", on_conflict="terminate_existing", reply_to=ended_reply("new")
+        "fulfil",
+        600,
+        request_id="request-2",
+        on_conflict="terminate_existing",
+        reply_to=ended_reply("new"),
     )
     (reply,) = replies_of(batch)
     assert (reply.request, reply.outcome, reply.status) == ("old", "ended", "terminated")
@@ -217,7 +221,9 @@ def test_replaced_run_is_answered_as_terminated(serve_live: Serve) -> None:
 
 
 @pytest.mark.parametrize("on_conflict", ["fail", "use_existing", "terminate_existing"])
-def test_start_begins_a_new_run_when_the_old_one_has_ended(serve: Serve, on_conflict: str) -> None:
+def test_start_begins_a_new_run_when_the_old_one_has_ended(
+    serve: Serve, on_conflict: OnConflict
+) -> None:
     served = serve(at_once)
     served.start("at_once", 1)
     first = served.head().run_id

@@ -64,7 +64,9 @@ def test_history_holds_each_step_when_the_worker_dies_between_b_and_c(drive: Dri
     run.complete("step_b", 3)
     default = RetryPolicy()
     assert run.events == [
-        WorkflowStarted(1, START_MS, "run-1", "three_steps", "2", encode_payload(1), 0, "request-1"),
+        WorkflowStarted(
+            1, START_MS, "run-1", "three_steps", "2", encode_payload(1), 0, "request-1"
+        ),
         ActivityScheduled(
             2, START_MS, 1, "step_a", encode_payload([1]), "default", False, 30_000, RetryPolicy(2)
         ),

@@ -1,4 +1,4 @@
-"""The machine: events in, commands out; beside others, thrown away, and inside of a program that uses asyncio itself."""
+"""The machine: events in, commands out; beside others, thrown away, and inside of a program that uses asyncio."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from tests.support.runs import DrivenRun, place_of
 from tests.unit.workflow.conftest import Drive
 from weft import activity, workflow
-from weft.core import CompleteWorkflow, ScheduleActivity, StartTimer
 from weft.codec import encode_payload
+from weft.core import CompleteWorkflow, ScheduleActivity, StartTimer
 from weft.records import (
     NULL,
     ActivityCompleted,
@@ -142,7 +142,9 @@ async def talkative(ctx: Context, name: str) -> Any:
     """Uses all that could be shared by mistake."""
     told = []
     for number in range(3):
-        told.append([name, asyncio.current_task() is not None, ctx.now().isoformat(), ctx.random().random()])
+        told.append(
+            [name, asyncio.current_task() is not None, ctx.now().isoformat(), ctx.random().random()]
+        )
         await asyncio.gather(ctx.execute_activity(step, number), asyncio.sleep(number))
     return told
 

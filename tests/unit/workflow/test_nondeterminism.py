@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ async def waiting_forever(ctx: Context) -> Any:
 @workflow.define(name="fulfil")
 def generator(ctx: GeneratorContext) -> Any:
     yield ctx.call_activity(charge, input=1)
-    yield ctx.create_timer(60)  # the line that the error names
+    yield ctx.create_timer(timedelta(minutes=1))  # the line that the error names
 
 
 @workflow.define(name="fulfil")
@@ -219,7 +220,13 @@ def test_replay_is_refused_when_a_cancelled_wait_is_kept(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"queue": "other"}, {"timeout": 5}, {"retry": activity.Retry(max_attempts=9)}, {"inline": True}]
+    "options",
+    [
+        {"queue": "other"},
+        {"timeout": 5},
+        {"retry": activity.Retry(max_attempts=9)},
+        {"inline": True},
+    ],
 )
 def test_replay_is_accepted_when_only_options_changed(
     halfway: DrivenRun, options: dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from weft.cli import _serve, _topics, _workflows
+from weft.cli import _look, _serve, _topics, _workflows
 
 app = typer.Typer(
     help="Durable workflows on the Kafka log.",
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 _serve.register(app)
 _workflows.register(app)
+_look.register(app)
 _topics.register(app)
 
 

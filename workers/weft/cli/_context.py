@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 import typer
 
+from weft.cli._logging import log_to_stderr
 from weft.cli._output import Output
 from weft.cli._parse import key_values
 from weft.cli._settings import Settings, load_settings
 from weft.client import Client
 from weft.errors import WeftError
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Function = Callable[..., Awaitable[None] | None]
 
 _LOG = "Where the log is"
 KafkaOption = Annotated[
@@ -40,7 +41,7 @@ KafkaConfigOption = Annotated[
     typer.Option(
         "--kafka-config",
         metavar="KEY=VALUE",
-        help="A setting of the Kafka clients, by librdkafka's name.",
+        help="A setting of the Kafka clients, by librdkafka's name. May be repeated.",
         rich_help_panel=_LOG,
     ),
 ]
@@ -50,7 +51,7 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show tracebacks and the log's own messages.")
+    bool, typer.Option("--debug", help="Show tracebacks and what the libraries log.")
 ]
 
 
@@ -60,25 +61,29 @@ class Common:
 
     settings: Settings
     output: Output
+    options: frozenset[str]
+    """Which of them were given on the command line."""
+    debug: bool
 
     def client(self) -> Client:
-        """A client, to be opened with `async with`."""
-        if self.settings.kafka:
+        """A client, to be opened with `async with`. Raises UsageError when there is no log to connect to."""
+        settings = self.settings
+        settings.check_there()
+        if settings.kafka:
             return Client.connect(
-                kafka=self.settings.kafka,
-                kafka_config=self.settings.kafka_config,
-                namespace=self.settings.namespace,
+                kafka=settings.kafka,
+                kafka_config=settings.kafka_config,
+                namespace=settings.namespace,
             )
-        self.settings.open_log().close()
-        return Client.connect(embedded=self.settings.file, namespace=self.settings.namespace)
+        return Client.connect(embedded=settings.file, namespace=settings.namespace)
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Awaitable[None] | None]], Any]:
+def command(app: typer.Typer, name: str) -> Callable[[Function], Callable[..., None]]:
     """Register a function as a command. Its first parameter is the `Common`; the shared options are added."""
 
-    def register(function: Callable[..., Awaitable[None] | None]) -> Any:
+    def register(function: Function) -> Callable[..., None]:
         def run(
-            *args: Any,
+            *,
             kafka: KafkaOption = None,
             namespace: NamespaceOption = None,
             file: FileOption = None,
@@ -86,43 +91,73 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Awaitable[No
             config: ConfigOption = None,
             json: JsonOption = False,
             debug: DebugOption = False,
-            **kwargs: Any,
+            **own: Any,
         ) -> None:
-            output = Output(as_json=json)
-            logging.basicConfig(level=logging.INFO if debug else logging.WARNING)
+            log_to_stderr(debug=debug)
             options = {
                 "kafka": kafka,
                 "namespace": namespace,
                 "file": file,
-                "kafka_config": key_values(kafka_config) if kafka_config else None,
+                "kafka_config": kafka_config,
             }
-            try:
-                common = Common(load_settings(options, config), output)
-                outcome = function(common, *args, **kwargs)
-                if outcome is not None:
-                    asyncio.run(_wait(outcome))
-            except WeftError as error:
-                if debug:
-                    raise
-                output.error(error)
-                raise typer.Exit(1) from None
+            _guard(
+                lambda output: _call(function, options, config, output, own, debug=debug),
+                Output(as_json=json),
+                debug=debug,
+            )
 
-        run.__name__, run.__doc__ = function.__name__, function.__doc__
         merged = _merged(function, run)
         run.__signature__ = merged  # type: ignore[attr-defined]
         run.__annotations__ = {
             name: parameter.annotation for name, parameter in merged.parameters.items()
         }
-        return app.command(name)(run)
+        run.__doc__ = function.__doc__
+        app.command(name)(run)
+        return run
 
     return register
+
+
+def _call(
+    function: Function,
+    options: dict[str, Any],
+    config: Path | None,
+    output: Output,
+    own: dict[str, Any],
+    *,
+    debug: bool,
+) -> None:
+    given = frozenset(name for name, value in options.items() if value)
+    if options["kafka_config"]:
+        options["kafka_config"] = key_values(options["kafka_config"])
+    common = Common(load_settings(options, config), output, given, debug)
+    outcome = function(common, **own)
+    if outcome is not None:
+        asyncio.run(_wait(outcome))
+
+
+def _guard(call: Callable[[Output], None], output: Output, *, debug: bool) -> None:
+    """Tell errors in plain words; what is no error of Weft's keeps its traceback, for it is a bug."""
+    try:
+        call(output)
+    except WeftError as error:
+        if debug:
+            raise
+        output.error(error)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`weft list | head`); nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
 
 
 async def _wait(outcome: Awaitable[None]) -> None:
     await outcome
 
 
-def _merged(function: Callable[..., Any], run: Callable[..., Any]) -> inspect.Signature:
+def _merged(function: Function, run: Callable[..., None]) -> inspect.Signature:
     """The command's own parameters (without `Common`), then the shared ones, with their hints resolved."""
     own = inspect.signature(function, eval_str=True)
     shared = inspect.signature(run, eval_str=True)
@@ -133,4 +168,4 @@ def _merged(function: Callable[..., Any], run: Callable[..., Any]) -> inspect.Si
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
     keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in mine]
-    return own.replace(parameters=keyword + common)
+    return own.replace(parameters=keyword + common, return_annotation=None)

@@ -40,7 +40,9 @@ def history_rows(events: Sequence[Event]) -> Iterator[Sequence[object]]:
     for event in events:
         if isinstance(event, ActivityScheduled):
             names[event.activity_id] = event.activity
-        time = datetime.fromtimestamp(event.time_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+        time = datetime.fromtimestamp(event.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[
+            :-3
+        ]
         yield event.event_id, time, type(event).__name__, _what(event, names)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from weft.errors import AlreadyStartedError, WorkflowFailedError
 from weft.records import FailureInfo
 
 _STYLES = {
@@ -23,6 +25,12 @@ _STYLES = {
     "cancelled": "yellow",
     "terminated": "yellow",
 }
+_PIPED_WIDTH = 200
+_ERROR_FIELDS: dict[type[BaseException], tuple[str, ...]] = {
+    WorkflowFailedError: ("workflow_id", "run_id", "status", "type", "details"),
+    AlreadyStartedError: ("run_id",),
+}
+"""What an error tells a program beside its text."""
 
 
 def plain(value: Any) -> Any:
@@ -35,19 +43,23 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(soft_wrap=True)
+        self._console = Console(soft_wrap=True)
         self._errors = Console(stderr=True, soft_wrap=True)
 
     def document(self, value: object) -> None:
         """The whole answer, as JSON."""
-        sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(value) + "\n")
+        sys.stdout.flush()
 
-    def value(self, value: object) -> None:
-        """One JSON value for a person: texts as they are."""
-        self.text(value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False))
+    def answer(self, text: str, document: object) -> None:
+        """The whole answer: the document with `--json`, the text for people."""
+        if self.as_json:
+            self.document(document)
+        else:
+            self.text(text)
 
     def text(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """Something beside the answer: on standard error, so that output can be piped."""
@@ -57,27 +69,49 @@ class Output:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in headings:
             table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row))
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        _print_table(table, rows)
+
+    def fields(self, rows: Iterable[tuple[str, object]]) -> None:
+        """Names and values, one under the other."""
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        _print_table(table, rows)
 
     def error(self, error: BaseException) -> None:
-        if self.as_json:
-            document = {"error": type(error).__name__, "message": str(error)}
-            sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
-        else:
-            self._errors.print("[bold red]Error:[/]", end=" ")
-            self._errors.print(str(error), markup=False, highlight=False)
+        """On standard error: with `--json` the class's name, the text, and what else a program needs."""
+        if not self.as_json:
+            self._errors.print(Text("Error: ", style="bold red"), Text(str(error)), sep="")
+            return
+        document: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
+        for kind, fields in _ERROR_FIELDS.items():
+            if isinstance(error, kind):
+                document |= {field: getattr(error, field) for field in fields}
+        sys.stderr.write(json_text(document) + "\n")
 
 
 def failure_text(failure: FailureInfo) -> str:
     return f"{failure.type}: {failure.message}" if failure.message else failure.type
 
 
-def _cell(value: object) -> str:
+def json_text(value: object) -> str:
+    """A value on one line, as JSON."""
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def time_text(time: datetime) -> str:
+    """To the second, in the time zone it is in."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _print_table(table: Table, rows: Iterable[Sequence[object]]) -> None:
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+
+
+def _cell(value: object) -> Text:
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return Text(time_text(value))
     text = "" if value is None else str(value)
-    style = _STYLES.get(text)
-    escaped = text.replace("[", "\\[")
-    return f"[{style}]{escaped}[/]" if style else escaped
+    return Text(text, style=_STYLES.get(text, ""))

@@ -4,33 +4,58 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from weft.errors import UsageError
 
-_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_TEXT_MAX = 60
 
 
 def duration(text: str) -> timedelta:
     """`30s`, `15m`, `1h30m`, `720h`, `30d`. Raises UsageError for anything else."""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise UsageError(f"{text!r} is no duration: write 30s, 15m, 1h30m, 720h or 30d.")
-    return timedelta(seconds=sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+        raise UsageError(
+            f"{text!r} is no duration: write a number with its unit, such as 30s, 15m, 1h30m, 720h or 30d."
+        )
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+    except OverflowError:
+        raise UsageError(f"{text!r} is longer than any duration can be.") from None
 
 
 def json_value(text: str, what: str) -> Any:
-    """A JSON value. Raises UsageError that shows where it breaks."""
+    """A JSON value; `@FILE` is a file's, `@-` standard input's. Raises UsageError that shows where it breaks."""
+    if text.startswith("@"):
+        what, text = f"{what} ({text})", _content(text[1:], what)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        shown = text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
         raise UsageError(
-            f"{what} is no JSON: {error.msg} at character {error.pos + 1} of {text!r}. "
-            "A text needs quotes inside of the shell's: '\"Ada\"'."
+            f"{what} is no JSON: {error.msg} at {where} of {shown}\n"
+            "A text needs JSON's quotes inside of the shell's: '\"Ada\"'."
         ) from None
+    except ValueError as error:
+        raise UsageError(f"{what} is no JSON: {error}.") from None
+
+
+def _content(name: str, what: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{what}: {name} cannot be read: {error}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def key_values(pairs: Iterable[str]) -> dict[str, str]:
@@ -38,7 +63,7 @@ def key_values(pairs: Iterable[str]) -> dict[str, str]:
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key:
+        if not equals or not key.strip():
             raise UsageError(f"--kafka-config takes KEY=VALUE, not {pair!r}.")
         settings[key.strip()] = value.strip()
     return settings

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,11 @@ from typing import Annotated
 import typer
 
 from weft.cli._context import Common, command
+from weft.cli._example import example_input
 from weft.cli._load import Definitions, load
+from weft.cli._logging import log_of_a_worker
 from weft.cli._parse import duration
+from weft.cli._settings import EMBEDDED_FILE, Settings
 from weft.errors import UsageError
 from weft.log import Log
 from weft.metrics import serve
@@ -25,13 +28,15 @@ TargetArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="A Python file, or a module's dotted name.")
 ]
 ConcurrencyOption = Annotated[
-    int, typer.Option("--concurrency", min=1, help="How many activities run at once.")
+    int | None,
+    typer.Option("--concurrency", min=1, help="How many activities run at once (default: 100)."),
 ]
 MetricsPortOption = Annotated[
     int | None,
     typer.Option(
         "--metrics-port",
         min=0,
+        max=65535,
         help="Serve /metrics, /healthz and /readyz there; 0 is any free port.",
     ),
 ]
@@ -41,8 +46,8 @@ _DEV_PARTITIONS = 4
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    command(app, "worker")(worker)
     command(app, "dev")(dev)
+    command(app, "worker")(worker)
 
 
 async def worker(
@@ -58,38 +63,39 @@ async def worker(
         list[str] | None,
         typer.Option("--queue", help="Serve this task queue only. May be repeated."),
     ] = None,
-    concurrency: ConcurrencyOption = 100,
+    concurrency: ConcurrencyOption = None,
     instance_id: Annotated[
         str | None,
         typer.Option("--instance-id", help="A name that a restart finds again (a pod's name)."),
     ] = None,
     metrics_port: MetricsPortOption = None,
     metrics_host: Annotated[
-        str, typer.Option("--metrics-host", help="Where to listen.")
-    ] = "127.0.0.1",
+        str | None, typer.Option("--metrics-host", help="Where to listen (default: 127.0.0.1).")
+    ] = None,
     drain: Annotated[
-        str, typer.Option("--drain", metavar="DURATION", help="How long a stop may take.")
-    ] = "30s",
+        str | None,
+        typer.Option(
+            "--drain", metavar="DURATION", help="How long a stop may take (default: 30s)."
+        ),
+    ] = None,
 ) -> None:
     """Serve the workflows and activities of a file, until stopped."""
-    if workflows_only and activities_only:
-        raise UsageError("--workflows-only and --activities-only exclude each other.")
+    if workflows_only and (activities_only or queue):
+        raise UsageError("--workflows-only excludes --activities-only and --queue.")
+    settings = common.settings.override(
+        concurrency=concurrency,
+        instance_id=instance_id,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
+        drain=duration(drain) if drain else None,
+    )
     found = load(target)
-    inline = [activity for activity in found.activities if activity.inline]
-    log = common.settings.open_log()
+    if activities_only:
+        found = Definitions([], found.activities)
+    log = settings.open_log()
     try:
-        serving = Worker(
-            log,
-            namespace=common.settings.namespace,
-            workflows=() if activities_only else found.workflows,
-            activities=inline if workflows_only else found.activities,
-            queues=() if workflows_only else queue,
-            instance_id=instance_id,
-            concurrency=concurrency,
-            drain_s=duration(drain).total_seconds(),
-        )
-        with _metrics_server(common, serving, metrics_port, metrics_host):
-            await _serve(common, serving, found, log)
+        # A workflow worker has the activities too: any of them may be called inline.
+        await _serve(common, settings, log, found, queues=[] if workflows_only else queue)
     finally:
         log.close()
 
@@ -97,24 +103,19 @@ async def worker(
 async def dev(
     common: Common,
     target: TargetArgument,
-    concurrency: ConcurrencyOption = 100,
+    concurrency: ConcurrencyOption = None,
     metrics_port: MetricsPortOption = None,
 ) -> None:
     """Serve a file on the embedded log: no Kafka, nothing to set up."""
-    settings = common.settings.model_copy(update={"kafka": None})
+    if "kafka" in common.options:
+        raise UsageError("`weft dev` runs on the embedded log; `weft worker` takes --kafka.")
+    settings = common.settings.override(concurrency=concurrency, metrics_port=metrics_port)
+    settings = settings.model_copy(update={"kafka": None})
     found = load(target)
     log = settings.open_log(may_create=True)
     try:
         _create_topics(log, settings.namespace, found)
-        serving = Worker(
-            log,
-            namespace=settings.namespace,
-            workflows=found.workflows,
-            activities=found.activities,
-            concurrency=concurrency,
-        )
-        with _metrics_server(common, serving, metrics_port, "127.0.0.1"):
-            await _serve(common, serving, found, log)
+        await _serve(common, settings, log, found)
     finally:
         log.close()
 
@@ -131,58 +132,106 @@ def _create_topics(log: Log, namespace_name: str, found: Definitions) -> None:
         admin.close()
 
 
+async def _serve(
+    common: Common,
+    settings: Settings,
+    log: Log,
+    found: Definitions,
+    *,
+    queues: list[str] | None = None,
+) -> None:
+    if not __debug__:
+        raise UsageError("Weft checks itself with assertions: run it without `python -O`.")
+    log_of_a_worker(debug=common.debug)
+    serving = Worker(
+        log,
+        namespace=settings.namespace,
+        workflows=found.workflows,
+        activities=found.activities,
+        queues=queues,
+        instance_id=settings.instance_id,
+        concurrency=settings.concurrency,
+        drain_s=settings.drain.total_seconds(),
+    )
+    with _metrics_server(common, settings, serving), _stopped_by_signals(common, serving):
+        greeting = asyncio.create_task(_greet(common, settings, serving, found, log.name))
+        try:
+            await serving.run()
+        finally:
+            greeting.cancel()
+
+
 @contextmanager
-def _metrics_server(common: Common, serving: Worker, port: int | None, host: str) -> Iterator[None]:
+def _metrics_server(common: Common, settings: Settings, serving: Worker) -> Iterator[None]:
     """Serve metrics meanwhile, where a port was given."""
-    if port is None:
+    if settings.metrics_port is None:
         yield
         return
     server = serve(
         serving.metrics,
-        port,
+        settings.metrics_port,
         healthy=lambda: serving.healthy,
         ready=lambda: serving.ready,
-        host=host,
+        host=settings.metrics_host,
     )
-    common.output.note(f"metrics on http://{host}:{server.port}/metrics")
+    common.output.note(f"metrics on http://{settings.metrics_host}:{server.port}/metrics")
     try:
         yield
     finally:
         server.close()
 
 
-async def _serve(common: Common, serving: Worker, found: Definitions, log: Log) -> None:
-    logging.getLogger("weft").setLevel(logging.INFO)
-    _stop_on_signals(serving)
-    greeting = asyncio.create_task(_greet(common, serving, found, log))
-    try:
-        await serving.run()
-    finally:
-        greeting.cancel()
-
-
-def _stop_on_signals(serving: Worker) -> None:
+@contextmanager
+def _stopped_by_signals(common: Common, serving: Worker) -> Iterator[None]:
+    """SIGTERM and SIGINT drain the worker; the second one ends the process at once."""
     loop = asyncio.get_running_loop()
     signalled = False
 
-    def stop() -> None:
+    def stop(number: int) -> None:
         nonlocal signalled
         if signalled:
-            os._exit(130)  # asked twice: nothing is lost, the next worker goes on
+            os._exit(128 + number)  # nothing is lost: another worker goes on where this one stopped
         signalled = True
+        common.output.note("stopping: what is under way is finished first; again ends it at once")
         serving.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
-async def _greet(common: Common, serving: Worker, found: Definitions, log: Log) -> None:
+async def _greet(
+    common: Common, settings: Settings, serving: Worker, found: Definitions, log_name: str
+) -> None:
     """Say what is served once it is."""
     while not serving.ready:  # noqa: ASYNC110  # the loops that it asks are threads
         await asyncio.sleep(_READY_POLL_S)
-    names = ", ".join(workflow.name for workflow in found.workflows) or "none"
-    activities = ", ".join(activity.name for activity in found.activities) or "none"
-    common.output.note(f"serving on {log.name}, namespace {common.settings.namespace}")
-    common.output.note(f"workflows: {names}; activities: {activities}")
-    if found.workflows:
-        common.output.note(f"start one: weft start {found.workflows[0].name} --input JSON --wait")
+    workflows = [workflow.name for workflow in found.workflows]
+    activities = [activity.name for activity in found.activities]
+    if common.output.as_json:
+        serves: dict[str, object] = {"log": log_name, "namespace": settings.namespace}
+        common.output.document({**serves, "workflows": workflows, "activities": activities})
+        return
+    common.output.note(f"serving on {log_name}, namespace {settings.namespace}")
+    common.output.note(f"  workflows   {', '.join(workflows) or 'none'}")
+    common.output.note(f"  activities  {', '.join(activities) or 'none'}")
+    for workflow in found.workflows[:1]:
+        start = f"weft start {workflow.name}{example_input(workflow)} --wait{_options(settings)}"
+        common.output.note(f"start one:  {start}")
+
+
+def _options(settings: Settings) -> str:
+    """What another command needs in order to find this log."""
+    options = ""
+    if settings.kafka:
+        options += f" --kafka {shlex.quote(settings.kafka)}"
+    elif settings.file != EMBEDDED_FILE or os.environ.get("WEFT_KAFKA"):
+        options += f" --file {shlex.quote(str(settings.file))}"
+    if settings.namespace != "default":
+        options += f" --namespace {shlex.quote(settings.namespace)}"
+    return options

@@ -1,32 +1,40 @@
-"""Where the log is and how to reach it: from options, the environment (`WEFT_*`), and a file.
+"""Where the log is and how a worker runs: from options, the environment (`WEFT_*`), and a file.
 
-An option wins over the environment, the environment over the file, the file over the defaults. The file is
-`weft.toml` in the working directory, or what `--config` names:
+An option wins over the environment, the environment over the file, the file over the defaults; for `kafka_config` that
+holds key by key. The file is `weft.toml` in the working directory, or what `--config` names:
 
     kafka = "broker:9093"
     namespace = "shop"
 
     [kafka_config]
-    "security.protocol" = "SASL_SSL"
-    "sasl.mechanism" = "SCRAM-SHA-512"
-    "sasl.username" = "shop"
+    security.protocol = "SASL_SSL"
+    sasl.mechanism = "SCRAM-SHA-512"
+    sasl.username = "shop"
+
+In the environment `WEFT_KAFKA_CONFIG` is a JSON object, and `WEFT_KAFKA_CONFIG__SASL_PASSWORD` one key of it
+(`sasl.password`). The log is Kafka or a file: whichever of `kafka` and `file` is named nearest counts.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from weft.cli._parse import duration
 from weft.errors import UsageError
 from weft.log import Log, open_log
 
@@ -37,65 +45,151 @@ EMBEDDED_FILE = Path(".weft") / "dev.weft"
 class Settings(BaseSettings):
     """One value each; `kafka` decides whether the log is Kafka or the embedded file."""
 
-    model_config = SettingsConfigDict(env_prefix="WEFT_", extra="ignore", toml_file=CONFIG_FILE)
-
-    kafka: str | None = Field(None, description="Kafka's bootstrap servers, host:port by comma.")
-    file: Path = Field(EMBEDDED_FILE, description="The embedded log, where no Kafka is named.")
-    namespace: str = Field("default", description="The prefix of all topics.")
-    kafka_config: dict[str, str] = Field(
-        default_factory=dict,
-        description="Further settings of the Kafka clients by librdkafka's names; in the environment as JSON.",
+    model_config = SettingsConfigDict(
+        env_prefix="WEFT_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid"
     )
 
+    kafka: str | None = None
+    """Bootstrap servers: `host:port`, several by comma."""
+    kafka_config: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Further settings of every Kafka client, by librdkafka's names."""
+    file: Path = EMBEDDED_FILE
+    """The embedded log, where no Kafka is named."""
+    namespace: str = "default"
+    instance_id: str | None = None
+    concurrency: int = Field(default=100, ge=1)
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+    drain: timedelta = timedelta(seconds=30)
+
+    @field_validator("drain", mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic passes it by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+    def _parse_duration(cls, value: object) -> object:
+        return duration(value) if isinstance(value, str) else value
+
+    def override(self, **options: object) -> Self:
+        """With these options on top (None: not given)."""
+        return self.model_copy(update=_given(options))
+
+    def check_there(self) -> None:
+        """Raises UsageError when neither Kafka is named nor an embedded log is there."""
+        if not self.kafka and not self.file.exists():
+            raise UsageError(
+                f"No Kafka is named (--kafka HOST:PORT or WEFT_KAFKA), and there is no embedded log at {self.file}. "
+                "`weft dev FILE` makes one and serves a file's workflows on it."
+            )
 
     def open_log(self, *, may_create: bool = False) -> Log:
-        """The log that these settings name. `may_create`: an embedded one that is not there yet is made."""
+        """The log that these settings name. `may_create`: an embedded one that is not there yet is made.
+
+        Raises UsageError, and LogUnavailableError when it cannot be reached.
+        """
         if self.kafka:
             return open_log(kafka=self.kafka, kafka_config=self.kafka_config)
         if may_create:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-        elif not self.file.exists():
-            raise UsageError(
-                f"No Kafka is named (--kafka, WEFT_KAFKA), and there is no embedded log at {self.file}. "
-                "`weft dev FILE` makes one."
-            )
+        else:
+            self.check_there()
         return open_log(embedded=self.file)
 
 
 def load_settings(options: Mapping[str, Any], config_file: Path | None = None) -> Settings:
     """Settings with these options on top (None: not given). Raises UsageError naming what does not fit."""
-    given = {name: value for name, value in options.items() if value is not None}
-    if "file" in given and "kafka" not in given:
-        given["kafka"] = (
-            None  # an option wins: the file was named, so the environment's broker is not meant
-        )
-    if config_file is not None and not config_file.exists():
-        raise UsageError(f"There is no configuration file {config_file}.")
+    if config_file is not None and not config_file.is_file():
+        raise UsageError(f"There is no settings file {config_file}.")
+    toml_file = config_file or CONFIG_FILE
+
+    class Found(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic passes them by name
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                _Options(settings_cls, _given(options)),
+                _Environment(settings_cls),
+                _File(settings_cls, toml_file),
+            )
+
     try:
-        return _settings_class(config_file)(**given)
+        return Found()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        )
-        raise UsageError(f"These settings cannot be used: {problems}") from None
+        raise UsageError(f"These settings cannot be used: {_problems(error)}") from None
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{config_file or CONFIG_FILE} is no TOML: {error}") from None
-    except ValueError as error:
-        raise UsageError(f"These settings cannot be used: {error}") from None
+        raise UsageError(f"{toml_file} is no TOML: {error}") from None
+    except SettingsError as error:
+        raise UsageError(
+            f"These settings cannot be used: {error}. WEFT_KAFKA_CONFIG is a JSON object."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{toml_file} cannot be read: {error}") from None
 
 
-def _settings_class(config_file: Path | None) -> type[Settings]:
-    if config_file is None:
-        return Settings
-    config = SettingsConfigDict(env_prefix="WEFT_", extra="ignore", toml_file=config_file)
-    return type("Settings", (Settings,), {"model_config": config})
+class _Source(PydanticBaseSettingsSource):
+    """Values of one place, made comparable with those of the others before they are laid over one another."""
+
+    place: str
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().__call__()  # type: ignore[safe-super]  # mixed into real sources
+        if "kafka_config" in found:
+            found["kafka_config"] = _by_kafkas_names(found["kafka_config"], self.place)
+        if found.get("kafka") and found.get("file"):
+            raise UsageError(
+                f"{self.place} names both Kafka ({found['kafka']}) and an embedded log ({found['file']}): the log is "
+                "one of them."
+            )
+        if self.current_state.get("kafka") or self.current_state.get("file"):
+            found.pop("kafka", None)
+            found.pop("file", None)
+        return found
+
+
+class _Options(_Source, InitSettingsSource):
+    place = "the command line"
+
+
+class _Environment(_Source, EnvSettingsSource):
+    place = "the environment"
+
+
+class _File(_Source, TomlConfigSettingsSource):
+    def __init__(self, settings_cls: type[BaseSettings], file: Path) -> None:
+        super().__init__(settings_cls, file)
+        self.place = str(file)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _by_kafkas_names(settings: object, place: str, prefix: str = "") -> dict[str, Any]:
+    """`sasl.username` from a nested table or from `sasl_username`: shells take no dots in names."""
+    if not isinstance(settings, Mapping):
+        raise UsageError(f"kafka_config in {place} must be a table of names and values.")
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = prefix + str(key).replace("_", ".")
+        if isinstance(value, Mapping):
+            found |= _by_kafkas_names(value, place, f"{name}.")
+        else:
+            found[name] = value
+    return found
+
+
+def _problems(error: ValidationError) -> str:
+    texts = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(Settings.model_fields)
+            texts.append(f"there is no setting {name} (there are {known})")
+        else:
+            texts.append(
+                f"{name} (from an option, WEFT_{name.upper()} or the settings file): {problem['msg']}"
+            )
+    return "; ".join(texts)

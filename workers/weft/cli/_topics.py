@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from weft.cli._context import Common, command
-from weft.errors import TopicError
-from weft.log import TopicInfo, TopicSpec
-from weft.topics import Namespace, catalogue, check, create, partition_count, queues
+from weft.log import TopicInfo
+from weft.topics import Namespace, Problem, catalogue, check, create, partition_count, queues
 
 QueueOption = Annotated[
     list[str] | None,
@@ -59,24 +58,18 @@ def create_topics(
     finally:
         admin.close()
         log.close()
-    if common.output.as_json:
-        common.output.document({"created": created, "partitions": partitions})
-    elif created:
-        common.output.text(f"created with {partitions} partitions each: {', '.join(created)}")
-    else:
-        common.output.text("all topics are there")
+    text = f"created with {partitions} partitions each: {', '.join(created)}"
+    common.output.answer(
+        text if created else "all topics are there",
+        {"created": created, "partitions": partitions},
+    )
 
 
 def check_topics(common: Common, queue: QueueOption = None) -> None:
     """Say what is wrong with the topics, and how to mend it; exit status 1 if anything is."""
     problems, _ = _problems_and_infos(common, queue)
-    if common.output.as_json:
-        common.output.document({"problems": problems})
-    else:
-        for problem in problems:
-            common.output.text(problem)
-        if not problems:
-            common.output.text("all topics are as they should be")
+    text = "\n".join(str(problem) for problem in problems)
+    common.output.answer(text or "all topics are as they should be", {"problems": problems})
     if problems:
         raise typer.Exit(1)
 
@@ -105,24 +98,20 @@ def describe_topics(common: Common, queue: QueueOption = None) -> None:
 
 def _problems_and_infos(
     common: Common, queue: list[str] | None
-) -> tuple[list[str], list[TopicInfo]]:
-    """What is wrong with the namespace's topics, and how they are."""
+) -> tuple[list[Problem], list[TopicInfo]]:
+    """What is wrong with the namespace's topics, and how they are. Raises TopicError when there are none."""
     namespace = Namespace(common.settings.namespace)
     log = common.settings.open_log()
     admin = log.admin()
     try:
         count = partition_count(admin, namespace)
-        specs: list[TopicSpec] = catalogue(
-            namespace, partitions=count, queues=queue or queues(admin, namespace) or ["default"]
-        )
+        found_queues = queues(admin, namespace)
+        specs = catalogue(namespace, partitions=count, queues=queue or found_queues or ["default"])
         infos = admin.describe_topics([spec.name for spec in specs])
-        problems = [str(problem) for problem in check(admin, specs)]
-    except TopicError as error:
-        return [str(error)], []
+        return check(admin, specs), [infos[spec.name] for spec in specs if spec.name in infos]
     finally:
         admin.close()
         log.close()
-    return problems, [infos[spec.name] for spec in specs if spec.name in infos]
 
 
 def _retention(info: TopicInfo) -> str:

@@ -36,6 +36,11 @@ def accepted(to: ReplyTo, cell: Cell) -> Reply:
     return Reply(to.request, "accepted", cell.run_id, cell.status)
 
 
+def running(to: ReplyTo, cell: Cell) -> Reply:
+    """Somebody is there and will answer at the end: no reason to look elsewhere."""
+    return Reply(to.request, "running", cell.run_id, cell.status)
+
+
 def unknown(to: ReplyTo) -> Reply:
     return Reply(to.request, "unknown")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from weft.records import ActivityTask, ResultsRecord
@@ -22,12 +23,15 @@ class InlineRunner:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.running = 0
 
-    def submit(self, owner: object, workflow_id: str, task: ActivityTask) -> None:
-        """Start an attempt. `owner` comes back with the result, so that a stale one can be told."""
+    def submit(self, attempts: Sequence[tuple[object, str, ActivityTask]]) -> None:
+        """Start attempts: (owner, workflow ID, task). The owner comes back with the result, so a stale one can be told.
+
+        All at once, because waking the other thread costs more than an attempt does.
+        """
         if not self._thread.is_alive():
             self._thread.start()
-        self.running += 1
-        self._loop.call_soon_threadsafe(self._begin, owner, workflow_id, task)
+        self.running += len(attempts)
+        self._loop.call_soon_threadsafe(self._begin, attempts)
 
     def take(self) -> list[tuple[object, str, ResultsRecord]]:
         results = []
@@ -50,10 +54,11 @@ class InlineRunner:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
 
-    def _begin(self, owner: object, workflow_id: str, task: ActivityTask) -> None:
-        attempt = self._loop.create_task(self._run(owner, workflow_id, task))
-        self._tasks.add(attempt)
-        attempt.add_done_callback(self._tasks.discard)
+    def _begin(self, attempts: Sequence[tuple[object, str, ActivityTask]]) -> None:
+        for owner, workflow_id, task in attempts:
+            attempt = self._loop.create_task(self._run(owner, workflow_id, task))
+            self._tasks.add(attempt)
+            attempt.add_done_callback(self._tasks.discard)
 
     async def _run(self, owner: object, workflow_id: str, task: ActivityTask) -> None:
         result = await self._runner.run(task, workflow_id)

@@ -179,8 +179,10 @@ class PartitionOwner:
         for partition in serving.values():
             partition.fire_due(batch, now_ms, DUE_MAX)
             partition.flush(batch)
-        for number, workflow_id, task in batch.inline:
-            self._inline.submit(serving[number], workflow_id, task)
+        if batch.inline:
+            self._inline.submit(
+                [(serving[number], workflow_id, task) for number, workflow_id, task in batch.inline]
+            )
         return batch
 
     def _put_back(self, records: Sequence[LogRecord]) -> None:

@@ -23,7 +23,7 @@ from weft.codec import (
     decode_state,
     encode,
 )
-from weft.core import Due, decide, decide_start
+from weft.core import Due, Run, decide, decide_start
 from weft.errors import UsageError
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
@@ -121,6 +121,7 @@ class Partition:
         """Try every blocked run again: this worker's code may be the one that fits."""
         for cell in list(self.cells.values()):
             if cell.status == "blocked":
+                self._warm(cell, batch)
                 deferred = self._turn.unblock(cell, batch, now_ms)
                 if deferred is not None:
                     self._touch(cell)
@@ -255,6 +256,7 @@ class Partition:
             batch.reply(to, answers.ended(to, cell))
         else:
             cell.waiters[to.request] = to
+            batch.reply(to, answers.running(to, cell))
 
     def _workflow_id(self, record: LogRecord) -> str:
         try:
@@ -325,7 +327,8 @@ class Partition:
                     batch.reply(to, answers.conflict(to, cell))
                 return f"workflow {cell.workflow_id!r} is running already"
             self._take(cell, "signals", TerminateWorkflow("replaced by a new run"), batch, now_ms)
-            self._answer_waiters(cell, batch)
+        # Who waits for the former run must not get the result of the next.
+        self._answer_waiters(cell, batch)
         self._delete_pages(cell, batch)
         cell.new_run()
         self.cells[cell.workflow_id] = cell
@@ -355,10 +358,12 @@ class Partition:
             return f"workflow {cell.workflow_id!r} has a newer run, {cell.run_id}"
         if not cell.ended:
             return f"workflow {cell.workflow_id!r} is {cell.status}: only ended workflows can be purged"
+        self._answer_waiters(cell, batch)
         self._delete_pages(cell, batch)
         batch.state(self.number, cell.key, None)
         self._dirty.pop(cell.workflow_id, None)
         self._count(cell, None)
+        cell.cool()
         del self.cells[cell.workflow_id]
         return ""
 
@@ -393,7 +398,7 @@ class Partition:
         batch: Batch,
         now_ms: int,
     ) -> None:
-        run = cell.warm()
+        run = self._warm(cell, batch)
         if run.status == "blocked" and not isinstance(request, TerminateWorkflow):
             self._turn.defer(cell, source, request, now_ms)
             self._touch(cell)
@@ -406,10 +411,7 @@ class Partition:
             self.dropped[decision.dropped] += 1
 
     def _fire(self, cell: Cell, batch: Batch, now_ms: int) -> None:
-        is_new = cell.run is None
-        run = cell.warm()
-        if is_new:
-            self._turn.restart_inline(cell, batch)
+        run = self._warm(cell, batch)
         if run.status == "blocked":
             if run.deadline_ms and run.deadline_ms <= now_ms:
                 self._turn.time_out(cell, batch, now_ms)
@@ -422,6 +424,14 @@ class Partition:
                 self._touch(cell)
                 return
         self._set_clock(cell, self._turn.next_look_ms(cell))
+
+    def _warm(self, cell: Cell, batch: Batch) -> Run:
+        """The run. When only its head was in memory, its inline activities are nowhere: they are run again."""
+        was_cold = cell.run is None
+        run = cell.warm()
+        if was_cold:
+            self._turn.restart_inline(cell, batch)
+        return run
 
     def _touch(self, cell: Cell) -> None:
         self._dirty[cell.workflow_id] = cell

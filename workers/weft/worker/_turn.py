@@ -28,6 +28,8 @@ from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.workflow import ACTIVATIONS, Machine, Workflow
 
+_NAME_LENGTH_MAX = 255
+"""Of a workflow's name in a reason, which stands in the head twice: a start may name anything, of any length."""
 _BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 
 
@@ -89,8 +91,12 @@ class Turn:
                 cell, event, batch, mark=mark, source=source, record=record
             ):
                 return
-        for effect in decision.effects:
-            self._dispatch(cell, effect, batch)
+        try:
+            for effect in decision.effects:
+                self._dispatch(cell, effect, batch)
+        except TopicError as error:
+            cell.rewind(mark)
+            self._block(cell, str(error), batch, now_ms, source, record)
         self.count += 1
 
     def defer(self, cell: Cell, source: str, record: object, now_ms: int) -> None:
@@ -100,7 +106,7 @@ class Turn:
 
     def unblock(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred] | None:
         """Try the code of a blocked run again; the records kept for it when it fits, else None."""
-        run = cell.warm()
+        run = _run(cell)
         history = cell.history()
         never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history)
         problem = self._unknown(run.workflow) if never_ran else self._drive(cell)
@@ -201,7 +207,7 @@ class Turn:
             return ""
         known = ", ".join(sorted(self._workflows)) or "none"
         return (
-            f"This worker has no workflow {workflow!r} (it has: {known}). Deploy a worker that has it; "
+            f"This worker has no workflow {workflow[:_NAME_LENGTH_MAX]!r} (it has: {known}). Deploy a worker that has it; "
             "the run continues by itself then."
         )
 

@@ -159,7 +159,10 @@ class KafkaAdmin:
     def undecided(
         self, group: str, partitions: Sequence[TopicAndPartition], timeout_s: float
     ) -> set[TopicAndPartition]:
-        """Those whose committed offsets an open transaction is about to change."""
+        """Those whose committed offsets an open transaction is about to change.
+
+        Use a client of its own for it: one that asked before may go on asking a coordinator that has been replaced.
+        """
         wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
         futures = self._client.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, wanted)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -35,13 +35,13 @@ class KafkaGroupConsumer:
     def __init__(
         self,
         settings: Settings,
-        admin: KafkaAdmin,
+        new_admin: Callable[[], KafkaAdmin],
         name: str,
         topics: Sequence[str],
         listener: AssignmentListener,
     ) -> None:
         self._name = name
-        self._admin = admin
+        self._new_admin = new_admin
         self._group = str(settings["group.id"])
         self._topics = tuple(topics)
         self._listener = listener
@@ -118,7 +118,7 @@ class KafkaGroupConsumer:
             except LogUnavailableError:
                 if time.monotonic() > deadline_s:
                     raise
-            undecided = self._admin.undecided(self._group, wanted, _LOOKUP_TIMEOUT_S)
+            undecided = self._new_admin().undecided(self._group, wanted, _LOOKUP_TIMEOUT_S)
             if undecided:
                 self._listener.on_stalled(sorted({number for _, number in undecided}))
 

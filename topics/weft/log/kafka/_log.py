@@ -62,7 +62,7 @@ class KafkaLog:
         """Raises `TopicError` when a topic is missing, or the topics have different numbers of partitions."""
         self._check_companions(group, topics)
         settings = self._settings.group(group, instance_id, session_timeout_s)
-        return KafkaGroupConsumer(settings, self._admin, self.name, topics, listener)
+        return KafkaGroupConsumer(settings, self.admin, self.name, topics, listener)
 
     def _check_companions(self, group: str, topics: Sequence[str]) -> None:
         if not topics:

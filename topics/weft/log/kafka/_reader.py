@@ -44,7 +44,7 @@ class KafkaReader:
         self._next_offsets = None
         if self._follower is None:
             self._follower = self._new_client(self._follow_settings)
-        self._assign(self._follower, offsets)
+        self._assign(self._follower, offsets, _LOOKUP_TIMEOUT_S)
 
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]:
         if self._next_offsets is not None:
@@ -63,7 +63,7 @@ class KafkaReader:
         """Raises `TopicError` when there is no such topic or partition."""
         if self._to_end is None:
             self._to_end = self._new_client(self._to_end_settings)
-        self._assign(self._to_end, offsets)
+        self._assign(self._to_end, offsets, min(timeout_s, _LOOKUP_TIMEOUT_S))
         return self._read_to_end(self._to_end, dict(offsets), timeout_s)
 
     def _read_to_end(

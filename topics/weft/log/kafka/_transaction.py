@@ -14,8 +14,9 @@ from weft.log.kafka._errors import STALE_GENERATION, commit_error, kafka_error, 
 from weft.log.kafka._limits import TopicLimits
 from weft.log.kafka._producer import enqueue
 from weft.log.kafka._settings import Settings, logger
+from weft.log.kafka._watched import WatchedCalls
 
-_SEND_OFFSETS_TIMEOUT_S = 10.0
+_SEND_OFFSETS_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class KafkaTransactionalProducer:
         self._name = name
         self._limits = limits
         self._client = Producer(settings, logger=logger)
+        self._watched = WatchedCalls(f"weft-kafka-{transactional_id}")
         self._has_id = False
         self._open = False
         self._closed = False
@@ -124,14 +126,22 @@ class KafkaTransactionalProducer:
             TopicPartition(topic, partition, offset)
             for (topic, partition), offset in next_offsets.items()
         ]
+        what = "could not add the consumed offsets to its transaction"
         try:
-            self._client.send_offsets_to_transaction(
-                offsets, member.metadata, _SEND_OFFSETS_TIMEOUT_S
+            self._watched.make(
+                _SEND_OFFSETS_TIMEOUT_S,
+                self._client.send_offsets_to_transaction,
+                offsets,
+                member.metadata,
+                _SEND_OFFSETS_TIMEOUT_S,
             )
         except KafkaException as exception:
-            raise self._end(
-                kafka_error(exception), "could not add the consumed offsets to its transaction"
-            ) from exception
+            raise self._end(kafka_error(exception), what) from exception
+        except TimeoutError:
+            late = KafkaError(
+                KafkaError._TIMED_OUT, f"no answer within {_SEND_OFFSETS_TIMEOUT_S:g} s"
+            )
+            raise self._end(late, what) from None
 
     def commit(self, timeout_s: float) -> None:
         if not self._open:
@@ -183,6 +193,8 @@ class KafkaTransactionalProducer:
         self._spent = UsageError(
             f"Transactional producer {self.transactional_id} was used after it was closed."
         )
-        self._client.purge()
+        self._watched.close()
+        if not self._watched.hangs:
+            self._client.purge()
         # The client ends, with its threads and connections, when it is forgotten.
         del self._client

@@ -1,0 +1,1 @@
+"""Examples: run from the checkout, never part of the distribution."""

@@ -1,0 +1,1 @@
+"""The order desk; see README.md beside this."""

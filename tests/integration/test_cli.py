@@ -1,0 +1,285 @@
+"""The command line on the embedded log: `weft dev` in a process, and every command that one types beside it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli_kit import PATIENCE_S, Serving, prepare, serving, weft
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: an application, and none of this machine's settings."""
+    return prepare(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def dev(folder: Path) -> Iterator[Serving]:
+    with serving(folder, "dev", "shop.py") as process:
+        process.says("start one:")
+        yield process
+
+
+def wait_for(path: Path) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not path.exists():
+        assert time.monotonic() < deadline_s, f"no {path.name}"
+        time.sleep(0.02)
+
+
+@pytest.mark.requirement("R3-7")
+def test_workflow_is_started_and_its_result_printed(dev: Serving) -> None:
+    assert [line for line in dev.lines if " weft." not in line] == [
+        "serving on embedded dev.weft, namespace default",
+        "  workflows   hello, approve, refuse, slow",
+        "  activities  greet, shout, hold",
+        "start one:  weft start hello --input '\"Ada\"' --wait",
+    ]
+    answer = weft("start", "hello", "--input", '"Ada"', "--wait")
+    assert (answer.status, answer.stdout) == (0, '"Hello, ADA!"\n')
+    started = weft("start", "hello", "--input", '"Zoë"', "--id", "h-1", "--json").document
+    assert (started["id"], bool(started["run_id"])) == ("h-1", True)
+    assert weft("result", "h-1").stdout == '"Hello, ZOË!"\n'
+    result = weft("result", "h-1", "--json").document
+    assert result == {**started, "result": "Hello, ZOË!"}
+
+
+def test_starting_twice_meets_the_conflict_policy(dev: Serving) -> None:
+    first = weft("start", "approve", "--input", '{"id": 1}', "--id", "a", "--json").document
+    error = weft("start", "approve", "--input", '{"id": 1}', "--id", "a", "--json").error
+    assert (error["error"], error["run_id"]) == ("AlreadyStartedError", first["run_id"])
+    same = weft(
+        "start", "approve", "--input", '{"id": 1}', "--id", "a", "--on-conflict", "use_existing", "--json"
+    )  # fmt: skip
+    assert same.document == first
+    once = [
+        weft("start", "hello", "--input", '"A"', "--request-id", "r-1", "--json").document
+        for _ in range(2)
+    ]
+    assert once[0] == once[1]
+
+
+@pytest.mark.requirement("R3-10")
+def test_signal_reaches_a_waiting_workflow(dev: Serving) -> None:
+    weft("start", "approve", "--input", '{"id": 7}', "--id", "a")
+    shown = weft("show", "a")
+    assert "approve" in shown.stdout
+    assert "waits for timers" in shown.stdout
+    for _ in range(2):
+        sent = weft("signal", "a", "approval", "--payload", '{"by": "Ada"}', "--signal-id", "s")
+        if sent.status:  # the first one has ended it already
+            assert "has ended (completed)" in sent.stderr
+    assert weft("result", "a").stdout == '"order 7 approved by Ada"\n'
+    events = weft("history", "a", "--json").document["events"]
+    received = [event for event in events if event["type"] == "SignalReceived"]
+    assert [event["payload"] for event in received] == [{"by": "Ada"}]
+
+
+@pytest.mark.requirement("R3-41")
+def test_list_shows_the_newest_first_and_filters_by_status(dev: Serving) -> None:
+    assert weft("list").stdout == "no workflows\n"
+    for number in range(3):
+        weft("start", "approve", "--input", "{}", "--id", f"a-{number}")
+    weft("start", "refuse", "--id", "r")
+    assert weft("result", "r").status == 1
+    listed = weft("list", "--json").document
+    assert [one["workflow_id"] for one in listed] == ["r", "a-2", "a-1", "a-0"]
+    running = weft("list", "--filter-status", "running", "--limit", "2", "--json").document
+    assert [one["workflow_id"] for one in running] == ["a-2", "a-1"]
+    lines = weft("list", "--filter-status", "failed").stdout.splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["ID", "WORKFLOW", "STATUS"],
+        ["r", "refuse", "failed"],
+    ]
+    assert (
+        "There is no status 'done'; there are running"
+        in weft("list", "--filter-status", "done").stderr
+    )
+
+
+@pytest.mark.requirement("R3-42")
+def test_history_shows_every_event(dev: Serving) -> None:
+    weft("start", "hello", "--input", '"Ada"', "--id", "h", "--wait")
+    document = weft("history", "h", "--json").document
+    assert [event["event_id"] for event in document["events"]] == [1, 2, 3, 4, 5, 6]
+    lines = weft("history", "h").stdout.splitlines()
+    assert [line.split()[3:] for line in lines[1:]] == [
+        ["WorkflowStarted", 'hello("Ada")'],
+        ["ActivityScheduled", 'shout("Ada"),', "number", "1"],
+        ["ActivityCompleted", "shout", "->", '"ADA"'],
+        ["ActivityScheduled", 'greet("ADA"),', "number", "2"],
+        ["ActivityCompleted", "greet", "->", '"Hello,', 'ADA!"'],
+        ["WorkflowCompleted", "->", '"Hello,', 'ADA!"'],
+    ]
+
+
+def test_failed_workflow_is_an_error_that_tells_why(dev: Serving) -> None:
+    error = weft("start", "refuse", "--id", "r", "--wait", "--json").error
+    expected = {
+        "error": "WorkflowFailedError",
+        "workflow_id": "r",
+        "status": "failed",
+        "type": "SoldOut",
+        "details": {"left": 0},
+    }
+    assert {name: error[name] for name in expected} == expected
+    assert "sold out" in error["message"]
+    answer = weft("result", "r")
+    assert (answer.status, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("Error: Workflow 'r' (run ")
+    shown = weft("show", "r", "--json").document
+    assert (shown["status"], shown["failure"]["type"]) == ("failed", "SoldOut")
+
+
+@pytest.mark.requirement("R3-45")
+def test_workflow_is_cancelled_or_terminated(dev: Serving) -> None:
+    for name, status in (("cancel", "cancelled"), ("terminate", "terminated")):
+        weft("start", "approve", "--input", "{}", "--id", name)
+        assert weft(name, name, "--reason", "not needed", "--json").document["id"] == name
+        assert weft("result", name, "--json").error["status"] == status
+        assert weft("show", name, "--json").document["reason"] == "not needed"
+        assert "has ended" in weft(name, name).stderr
+
+
+@pytest.mark.requirement("R3-46")
+def test_purge_deletes_ended_workflows_by_id_by_age_or_all(dev: Serving) -> None:
+    for name in ("a", "b", "c"):
+        weft("start", "hello", "--input", '"Ada"', "--id", name, "--wait")
+    weft("start", "approve", "--input", "{}", "--id", "open")
+    assert weft("purge", "--older-than", "720h", "--json").document == {"purged": 0}
+    partly = weft("purge", "a", "nothing", "open")
+    assert partly.status == 1
+    assert partly.stderr.startswith("Error: 1 of 3 purged.\nThere is no workflow 'nothing'")
+    assert weft("purge", "--older-than", "0s").stdout == "2 purged\n"
+    assert [one["workflow_id"] for one in weft("list", "--json").document] == ["open"]
+    weft("terminate", "open")
+    assert weft("purge", "--all", "--json").document == {"purged": 1}
+    assert weft("history", "a", "--json").error["error"] == "UnknownWorkflowError"
+    for wrong in ([], ["a", "--all"], ["--all", "--older-than", "1h"]):
+        assert "purge needs either IDs" in weft("purge", *wrong).stderr
+
+
+def test_errors_are_told_in_plain_words(dev: Serving) -> None:
+    unknown = weft("show", "nothing")
+    assert unknown.status == 1
+    assert unknown.stderr.startswith("Error: There is no workflow 'nothing' in namespace default")
+    assert weft("signal", "nothing", "x", "--json").error["error"] == "UnknownWorkflowError"
+    assert "at line 1, column 1 of Ada" in weft("start", "hello", "--input", "Ada").stderr
+    assert "write a number with its unit" in weft("start", "hello", "--timeout", "5").stderr
+    missing = weft("list", "--namespace", "other", "--json").error
+    assert missing["error"] == "TopicError"
+    assert "weft topics create --namespace other" in missing["message"]
+    assert weft("list", "--file", "x.weft", "--kafka", "b:1").stderr.startswith(
+        "Error: the command"
+    )
+    assert "takes --kafka" in weft("dev", "shop.py", "--kafka", "b:1").stderr
+    with pytest.raises(Exception, match=r"no embedded log at nowhere.weft"):
+        weft("list", "--file", "nowhere.weft", "--debug")
+
+
+def test_namespace_and_file_come_from_the_settings_file(folder: Path) -> None:
+    (folder / "weft.toml").write_text(
+        'namespace = "shop"\nfile = "logs/shop.weft"\n', encoding="utf-8"
+    )
+    with serving(folder, "dev", "shop.py") as process:
+        start = process.says("start one: (.*)").group(1)
+        assert "--file logs/shop.weft --namespace shop" in start
+        assert weft("start", "hello", "--input", '"Ada"', "--wait").stdout == '"Hello, ADA!"\n'
+    (folder / "weft.toml").unlink()
+    assert weft("list").status == 1
+    options = ["--file", "logs/shop.weft", "--namespace", "shop"]
+    assert len(weft("list", "--json", *options).document) == 1
+
+
+def test_topics_are_created_checked_and_described(folder: Path) -> None:
+    created = weft("topics", "create", "--partitions", "3", "--queue", "mail", "--json").document
+    assert (created["partitions"], len(created["created"])) == (3, 10)
+    assert weft("topics", "create", "--queue", "mail").stdout == "all topics are there\n"
+    added = weft("topics", "create", "--json").document
+    assert added == {"created": ["default.tasks.default"], "partitions": 3}
+    assert weft("topics", "check", "--json").document == {"problems": []}
+    missing = weft("topics", "check", "--queue", "fax", "--json")
+    (problem,) = json.loads(missing.stdout)["problems"]
+    assert (missing.status, problem["topic"], problem["missing"]) == (1, "default.tasks.fax", True)
+    assert "partitions, not 4" in weft("topics", "create", "--partitions", "4").stderr
+    described = {one["name"]: one for one in weft("topics", "describe", "--json").document}
+    assert described["default.state"]["compacted"]
+    assert {one["partitions"] for one in described.values()} == {3}
+    assert "default.tasks.mail" in weft("topics", "describe").stdout
+    assert weft("topics", "describe", "--namespace", "other").status == 1
+
+
+def test_sigterm_drains_and_a_second_signal_ends_at_once(folder: Path) -> None:
+    (folder / "hold").touch()
+    with serving(folder, "dev", "shop.py") as process:
+        process.says("start one:")
+        weft("start", "slow", "--input", '"a"', "--id", "s")
+        wait_for(folder / "begun")
+        process.process.send_signal(signal.SIGTERM)
+        process.says("stopping: what is under way is finished first")
+        (folder / "hold").unlink()
+        assert process.process.wait(PATIENCE_S) == 0
+
+    (folder / "hold").touch()
+    with serving(folder, "dev", "shop.py") as process:
+        process.says("start one:")
+        assert weft("result", "s").stdout == '"a"\n'
+        weft("start", "slow", "--input", '"b"', "--id", "t")
+        process.process.send_signal(signal.SIGINT)
+        process.says("stopping:")
+        assert process.end(signal.SIGINT) == 128 + signal.SIGINT
+
+
+def test_worker_says_what_it_serves_and_how_it_is(folder: Path) -> None:
+    weft("topics", "create", "--queue", "default", "--queue", "slow")
+    with serving(folder, "worker", "shop.py", "--json", "--metrics-port", "0") as process:
+        assert process.process.stdout is not None
+        assert json.loads(process.process.stdout.readline()) == {
+            "log": "embedded dev.weft",
+            "namespace": "default",
+            "workflows": ["hello", "approve", "refuse", "slow"],
+            "activities": ["greet", "shout", "hold"],
+        }
+        weft("start", "hello", "--input", '"Ada"', "--wait")
+        address = process.says(r"metrics on (http://127.0.0.1:\d+)/metrics").group(1)
+        for page, text in (
+            ("healthz", '{"healthy": true}'),
+            ("readyz", '{"ready": true}'),
+            ("metrics", 'weft_activities_total{activity="greet",outcome="completed"} 1.0'),
+        ):
+            with urllib.request.urlopen(f"{address}/{page}", timeout=5) as answer:
+                assert text in answer.read().decode()
+        assert process.end(signal.SIGTERM) == 0
+
+
+def test_worker_that_cannot_serve_says_why(folder: Path) -> None:
+    assert "no embedded log" in weft("worker", "shop.py").stderr
+    weft("topics", "create")
+    assert "weft topics create --namespace default --queue slow" in weft("worker", "shop.py").stderr
+    assert "There is no file nothing.py" in weft("worker", "nothing.py").stderr
+    assert "excludes" in weft("worker", "shop.py", "--workflows-only", "--activities-only").stderr
+    assert "'5' is no duration" in weft("worker", "shop.py", "--drain", "5").stderr
+
+
+def test_workflows_and_activities_may_be_served_by_different_processes(folder: Path) -> None:
+    weft("topics", "create", "--queue", "default", "--queue", "slow")
+    with (
+        serving(folder, "worker", "shop.py", "--workflows-only") as workflows,
+        serving(
+            folder, "worker", "shop.py", "--activities-only", "--queue", "default"
+        ) as activities,
+    ):
+        workflows.says("serving on")
+        activities.says("  workflows   none")
+        assert weft("start", "hello", "--input", '"Ada"', "--wait").stdout == '"Hello, ADA!"\n'
+        weft("start", "slow", "--input", '"a"', "--id", "s")
+        assert "has not ended within 0.5 s" in weft("result", "s", "--timeout", "500ms").stderr
+        with serving(folder, "worker", "shop.py", "--activities-only", "--queue", "slow"):
+            assert weft("result", "s").stdout == '"a"\n'

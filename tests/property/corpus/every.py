@@ -1,0 +1,11 @@
+"""The whole corpus."""
+
+from __future__ import annotations
+
+from tests.property.corpus import activities, endings, generators, signals, tasks, times
+
+SHAPES = [
+    shape
+    for module in (activities, tasks, times, signals, endings, generators)
+    for shape in module.SHAPES
+]

@@ -1,0 +1,191 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from weft.cli._example import example_input
+from weft.cli._history import history_rows
+from weft.cli._output import Output
+from weft.codec import encode_payload
+from weft.errors import AlreadyStartedError, UsageError, WorkflowFailedError
+from weft.records import (
+    ActivityCancelled,
+    ActivityCompleted,
+    ActivityDispatched,
+    ActivityFailed,
+    ActivityRetryScheduled,
+    ActivityScheduled,
+    ActivityStarted,
+    CancelRequested,
+    Event,
+    FailureInfo,
+    Payload,
+    RecordDeferred,
+    SignalReceived,
+    TimerCancelled,
+    TimerFired,
+    TimerStarted,
+    WorkflowBlocked,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+    WorkflowUnblocked,
+)
+from weft.workflow import Context, Workflow, define
+
+TIME_MS = 1_700_000_000_123
+FAILURE = FailureInfo("CardDeclined", "no credit")
+
+
+def test_document_is_json_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=True)
+    time = datetime(2026, 11, 21, tzinfo=UTC)
+    output.document({"name": "Zoë", "payload": Payload(b'{"a":1}'), "time": time})
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert "Zoë" in printed
+    assert json.loads(printed) == {
+        "name": "Zoë",
+        "payload": {"a": 1},
+        "time": "2026-11-21T00:00:00Z",
+    }
+
+
+def test_answer_is_text_for_people_and_the_document_for_programs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Output(as_json=False).answer("[bold]done[/]", {"done": 1})
+    assert capsys.readouterr().out == "[bold]done[/]\n"
+    Output(as_json=True).answer("[bold]done[/]", {"done": 1})
+    assert capsys.readouterr().out == '{"done": 1}\n'
+
+
+def test_long_text_is_not_broken_into_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a long line " * 40
+    Output(as_json=False).text(text)
+    assert capsys.readouterr().out == text + "\n"
+
+
+def test_error_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).error(UsageError("no [such] thing"))
+    assert capsys.readouterr() == ("", "Error: no [such] thing\n")
+    Output(as_json=True).error(UsageError("no [such] thing"))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert json.loads(printed.err) == {"error": "UsageError", "message": "no [such] thing"}
+
+
+def test_error_tells_programs_which_run_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=True)
+    output.error(
+        WorkflowFailedError(
+            "it failed", workflow_id="a", run_id="r", status="failed", type="Odd", details={"x": 1}
+        )
+    )
+    output.error(AlreadyStartedError("it runs", run_id="r"))
+    failed, started = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert failed == {
+        "error": "WorkflowFailedError",
+        "message": "it failed",
+        "workflow_id": "a",
+        "run_id": "r",
+        "status": "failed",
+        "type": "Odd",
+        "details": {"x": 1},
+    }
+    assert started == {"error": "AlreadyStartedError", "message": "it runs", "run_id": "r"}
+
+
+def test_table_shows_what_looks_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    time = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
+    Output(as_json=False).table(("ID", "STATUS"), [("[red]a[/red]", "completed"), (None, time)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["ID", "STATUS"], ["[red]a[/red]", "completed"], ["2026-11-21", "10:30:00"]]
+
+
+EVENTS: list[tuple[Event, str]] = [
+    (
+        WorkflowStarted(1, TIME_MS, "r", "fulfil", input=encode_payload({"id": 1})),
+        'fulfil({"id":1})',
+    ),
+    (ActivityScheduled(2, TIME_MS, 1, "charge", Payload(b'["a",2]')), 'charge("a",2), number 1'),
+    (ActivityStarted(3, TIME_MS, 1, 1, TIME_MS), "charge, attempt 1"),
+    (
+        ActivityRetryScheduled(4, TIME_MS, 1, "charge", 1, TIME_MS + 150, FAILURE),
+        "charge: CardDeclined: no credit; again in 150 ms",
+    ),
+    (ActivityDispatched(5, TIME_MS, 1, 2), "charge, attempt 2"),
+    (ActivityCompleted(6, TIME_MS, 1, "charge", 2, Payload(b'"ok"')), 'charge -> "ok" (attempt 2)'),
+    (ActivityFailed(7, TIME_MS, 1, "charge", 1, FAILURE), "charge: CardDeclined: no credit"),
+    (ActivityCancelled(8, TIME_MS, 1), "charge"),
+    (TimerStarted(9, TIME_MS, 2, TIME_MS + 5000), "number 2, due in 5000 ms"),
+    (TimerFired(10, TIME_MS, 2), "number 2"),
+    (TimerCancelled(11, TIME_MS, 2), "number 2"),
+    (SignalReceived(12, TIME_MS, "approval", Payload(b"true")), "approval(true)"),
+    (CancelRequested(13, TIME_MS, "why"), "why"),
+    (WorkflowBlocked(14, TIME_MS, "code changed"), "code changed"),
+    (RecordDeferred(15, TIME_MS, "signals", Payload(b"{}")), "signals: {}"),
+    (WorkflowUnblocked(16, TIME_MS), ""),
+    (WorkflowCompleted(17, TIME_MS, Payload(b"[1]")), "-> [1]"),
+    (WorkflowFailed(18, TIME_MS, FailureInfo("Odd")), "Odd"),
+    (WorkflowCancelled(19, TIME_MS, "why"), "why"),
+    (WorkflowTerminated(20, TIME_MS, "why"), "why"),
+    (WorkflowTimedOut(21, TIME_MS, 5000), "after 5000 ms"),
+]
+
+
+def test_history_has_a_line_for_every_type_of_event() -> None:
+    rows = list(history_rows([event for event, _ in EVENTS]))
+    assert [row[3] for row in rows] == [text for _, text in EVENTS]
+    assert rows[0][:3] == (1, "2023-11-14 22:13:20.123", "WorkflowStarted")
+    assert {type(event) for event, _ in EVENTS} == set(Event.__args__)
+
+
+def test_long_payload_is_cut_in_the_history() -> None:
+    event = WorkflowCompleted(1, TIME_MS, encode_payload("x" * 10_000))
+    ((_, _, _, text),) = history_rows([event])
+    assert len(str(text)) < 200
+
+
+async def takes_text(_ctx: Context, _name: str) -> None:
+    pass
+
+
+async def takes_list(_ctx: Context, _names: list[str]) -> None:
+    pass
+
+
+async def takes_order(_ctx: Context, _order: FailureInfo) -> None:
+    pass
+
+
+async def takes_anything(_ctx: Any, _value: Any) -> None:
+    pass
+
+
+async def takes_nothing(_ctx: Context) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "function, expected",
+    [
+        (takes_text, " --input '\"Ada\"'"),
+        (takes_list, " --input '[]'"),
+        (takes_order, " --input '{...}'"),
+        (takes_anything, " --input JSON"),
+        (takes_nothing, ""),
+    ],
+)
+def test_example_input_fits_the_workflow(function: object, expected: str) -> None:
+    workflow = define(function)  # type: ignore[call-overload]
+    assert isinstance(workflow, Workflow)
+    assert example_input(workflow) == expected

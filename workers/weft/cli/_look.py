@@ -1,0 +1,173 @@
+"""Commands that look at workflows, and the one that deletes them: list, show, history, purge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from weft.cli._context import Common, command
+from weft.cli._history import history_rows
+from weft.cli._output import failure_text, json_text
+from weft.cli._parse import duration
+from weft.cli._workflows import IdArgument
+from weft.client import Client, WorkflowDescription
+from weft.errors import UsageError, WeftError
+from weft.records import WorkflowStarted
+
+_DESCRIPTION_FIELDS = (
+    "workflow_id",
+    "run_id",
+    "workflow",
+    "version",
+    "status",
+    "created",
+    "updated",
+    "deadline",
+    "event_count",
+    "reason",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    command(app, "list")(list_workflows)
+    command(app, "show")(show)
+    command(app, "history")(history)
+    command(app, "purge")(purge)
+
+
+async def list_workflows(
+    common: Common,
+    filter_status: Annotated[
+        str | None,
+        typer.Option("--filter-status", metavar="STATUS", help="Only those with this status."),
+    ] = None,
+    workflow: Annotated[
+        str | None, typer.Option("--workflow", help="Only those of this name.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="At most so many, newest first.")
+    ] = 100,
+) -> None:
+    """List workflows, newest first."""
+    async with common.client() as client:
+        found = await client.list(filter_status, limit, workflow)
+    if common.output.as_json:
+        common.output.document(found)
+        return
+    if not found:
+        common.output.text("no workflows")
+        return
+    headings = ("ID", "WORKFLOW", "STATUS", "STARTED (UTC)", "UPDATED (UTC)", "EVENTS", "REASON")
+    common.output.table(
+        headings,
+        [
+            (
+                one.workflow_id,
+                one.workflow,
+                one.status,
+                one.created,
+                one.updated,
+                one.event_count,
+                one.reason,
+            )
+            for one in found
+        ],
+    )
+
+
+async def show(common: Common, id: IdArgument) -> None:
+    """Show a workflow: how it stands, and what it waits for."""
+    async with common.client() as client:
+        description = await client.handle(id).describe()
+    if common.output.as_json:
+        common.output.document(description)
+        return
+    common.output.fields(_description_rows(description))
+    if description.activities:
+        common.output.text("\nwaits for activities")
+        common.output.table(
+            ("NUMBER", "ACTIVITY", "QUEUE", "ATTEMPT", "DUE (UTC)"),
+            [
+                (
+                    one.activity_id,
+                    one.activity,
+                    one.queue,
+                    f"{one.attempt} of {one.attempts_max}",
+                    one.due,
+                )
+                for one in description.activities
+            ],
+        )
+    if description.timers:
+        common.output.text("\nwaits for timers")
+        common.output.table(
+            ("NUMBER", "DUE (UTC)"), [(timer.timer_id, timer.due) for timer in description.timers]
+        )
+
+
+def _description_rows(description: WorkflowDescription) -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = [
+        (name.replace("_", " "), value)
+        for name in _DESCRIPTION_FIELDS
+        if (value := getattr(description, name)) not in (None, "")
+    ]
+    rows.append(("input", json_text(description.input)))
+    if description.status == "completed":
+        rows.append(("result", json_text(description.result)))
+    if description.failure is not None:
+        rows.append(("failure", failure_text(description.failure)))
+    return rows
+
+
+async def history(common: Common, id: IdArgument) -> None:
+    """Show everything that happened to a workflow, in its order."""
+    async with common.client() as client:
+        handle = client.handle(id)
+        events = await handle.history()
+    if common.output.as_json:
+        started = events[0]
+        assert isinstance(started, WorkflowStarted), "every history begins with it"
+        common.output.document({"id": id, "run_id": started.run_id, "events": events})
+        return
+    common.output.table(("EVENT", "TIME (UTC)", "TYPE", "WHAT"), history_rows(events))
+
+
+async def purge(
+    common: Common,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ended workflows.")] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than", metavar="DURATION", help="All that ended longer ago than this."
+        ),
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="All that have ended.")] = False,
+) -> None:
+    """Delete ended workflows and their histories for good."""
+    if bool(ids) + bool(older_than) + all != 1:
+        raise UsageError("purge needs either IDs, or --older-than DURATION, or --all.")
+    async with common.client() as client:
+        if ids:
+            count = await _purge_each(client, ids)
+        else:
+            count = await client.purge_ended(duration(older_than) if older_than else 0)
+    common.output.answer(f"{count} purged", {"purged": count})
+
+
+async def _purge_each(client: Client, ids: Sequence[str]) -> int:
+    """All that can be purged are; what kept the others from it is told at the end."""
+    errors: list[WeftError] = []
+    for one in ids:
+        try:
+            await client.purge(one)
+        except WeftError as error:
+            errors.append(error)
+    if len(ids) == len(errors) == 1:
+        raise errors[0]
+    if errors:
+        texts = "\n".join(str(error) for error in errors)
+        raise UsageError(f"{len(ids) - len(errors)} of {len(ids)} purged.\n{texts}")
+    return len(ids)
