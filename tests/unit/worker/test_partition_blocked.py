@@ -302,6 +302,19 @@ def test_run_is_blocked_when_its_code_exits(serve: Serve) -> None:
     assert last_result(served) == "first"
 
 
+def test_run_is_blocked_with_a_short_reason_when_its_code_exits_with_a_long_one(
+    serve: Serve,
+) -> None:
+    @workflow.define
+    async def talkative(ctx: Context) -> None:
+        sys.exit("x" * 5_000_000)
+
+    served = serve(talkative)
+    served.start("talkative")
+    assert served.head().reason.startswith("SystemExit: xxx")
+    assert len(served.head().reason) == 8000
+
+
 def test_run_is_blocked_when_its_code_exits_in_its_first_turn(serve: Serve) -> None:
     served = serve(leaving_early)
     served.start("leaving_early")

@@ -256,7 +256,8 @@ class Partition:
             batch.reply(to, answers.ended(to, cell))
         else:
             cell.waiters[to.request] = to
-            batch.reply(to, answers.running(to, cell))
+            if not cell.ended:
+                batch.reply(to, answers.running(to, cell))
 
     def _workflow_id(self, record: LogRecord) -> str:
         try:

@@ -29,7 +29,9 @@ from weft.worker._cell import Cell
 from weft.workflow import ACTIVATIONS, Machine, Workflow
 
 _NAME_LENGTH_MAX = 255
-"""Of a workflow's name in a reason, which stands in the head twice: a start may name anything, of any length."""
+"""Of a workflow's name in a reason: a start may name anything, of any length."""
+_REASON_LENGTH_MAX = 8000
+"""A reason stands in a head twice and comes from user code, and a head must fit its topic."""
 _BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 
 
@@ -207,15 +209,15 @@ class Turn:
             return ""
         known = ", ".join(sorted(self._workflows)) or "none"
         return (
-            f"This worker has no workflow {workflow[:_NAME_LENGTH_MAX]!r} (it has: {known}). Deploy a worker that has it; "
-            "the run continues by itself then."
+            f"This worker has no workflow {workflow[:_NAME_LENGTH_MAX]!r} (it has: {known}). "
+            "Deploy a worker that has it; the run continues by itself then."
         )
 
     def _block(
         self, cell: Cell, reason: str, batch: Batch, now_ms: int, source: str, record: object
     ) -> None:
         event_id = _run(cell).last_event_id + 1
-        self._append(cell, WorkflowBlocked(event_id, now_ms, reason), batch)
+        self._append(cell, WorkflowBlocked(event_id, now_ms, reason[:_REASON_LENGTH_MAX]), batch)
         if record is not None:
             self.defer(cell, source, record, now_ms)
 

@@ -35,7 +35,7 @@ class KafkaReader:
         self._to_end_settings = settings.reader_to_end(group, committed=committed)
         self._follower: Consumer | None = None
         self._to_end: Consumer | None = None
-        self._known_topics: set[str] = set()
+        self._partitions_by_topic: dict[str, int] = {}
         self._next_offsets: dict[TopicAndPartition, int] | None = None
         """Where `poll` takes over from `read_to_end`."""
 
@@ -133,11 +133,13 @@ class KafkaReader:
                 kafka_error(exception), f"Reading from {self._name} failed"
             ) from exception
 
-    def _assign(self, client: Consumer, offsets: Mapping[TopicAndPartition, int]) -> None:
+    def _assign(
+        self, client: Consumer, offsets: Mapping[TopicAndPartition, int], timeout_s: float
+    ) -> None:
         try:
-            for topic in {topic for topic, _ in offsets} - self._known_topics:
-                self._check_topic(client, topic)
-            partitions = starting_points(client, offsets, _LOOKUP_TIMEOUT_S)
+            for topic, partition in offsets:
+                self._check_partition(client, topic, partition, timeout_s)
+            partitions = starting_points(client, offsets, timeout_s)
             client.assign(partitions)
             wake(client, partitions)
         except KafkaException as exception:
@@ -146,15 +148,21 @@ class KafkaReader:
                 kafka_error(exception), f"{topics} of {self._name} could not be read"
             ) from exception
 
-    def _check_topic(self, client: Consumer, topic: str) -> None:
-        found = client.list_topics(topic, _LOOKUP_TIMEOUT_S).topics[topic]
-        if found.error is not None:
-            raise log_error(found.error, f"{topic} of {self._name} could not be read")
-        if not found.partitions:
+    def _check_partition(
+        self, client: Consumer, topic: str, partition: int, timeout_s: float
+    ) -> None:
+        """Kafka's client would wait for a topic that does not exist, in case that somebody makes it."""
+        count = self._partitions_by_topic.get(topic)
+        if count is None:
+            found = client.list_topics(topic, timeout_s).topics[topic]
+            if found.error is not None:
+                raise log_error(found.error, f"{topic} of {self._name} could not be read")
+            count = self._partitions_by_topic[topic] = len(found.partitions)
+        if partition >= count:
             raise TopicError(
-                f"{topic} of {self._name} has no partitions. Make it with `weft topics create`."
+                f"{topic}-{partition} of {self._name} could not be read: the topic has {count} partitions, counted "
+                "from 0. Compare it with what is wanted (`weft topics check`)."
             )
-        self._known_topics.add(topic)
 
     def close(self) -> None:
         clients = (self._follower, self._to_end)
