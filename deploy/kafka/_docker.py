@@ -11,6 +11,7 @@ from deploy.kafka._layout import HOST, BrokerError, Layout, Node, broker_setting
 IMAGE = "apache/kafka:4.3.0"
 _INTERNAL_PORT = 29092
 _CONTROLLER_PORT = 29093
+_DATA_FOLDER = "/tmp/kraft-combined-logs"  # noqa: S108 - in the container, where the image's user may write
 _ENGINE_TIMEOUT_S = 15
 _PULL_TIMEOUT_S = 600
 
@@ -86,6 +87,7 @@ def _own_settings(layout: Layout, node: Node) -> dict[str, str]:
         "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port},{internal}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "INTERNAL",
+        "log.dirs": _DATA_FOLDER,
     }
 
 

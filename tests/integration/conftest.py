@@ -32,4 +32,3 @@ def topics(kafka_log: Log, namespace: str) -> Namespace:
 @pytest.fixture
 def options(kafka_address: str, topics: Namespace) -> list[str]:
     return ["--kafka", kafka_address, "--namespace", topics.name]
-

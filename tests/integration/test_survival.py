@@ -42,10 +42,17 @@ def test_history_shows_what_was_done_when_a_worker_dies_between_steps_b_and_c(
     with worker(*options, "--instance-id", "w1", env=env) as running:
         asyncio.run(start())
         wait_until(lambda: "crash-1 C begun" in lines(notes), "C has begun")
+        time.sleep(
+            1
+        )  # a task's offset is committed a moment after its result: until then it may run again
         running.kill()
 
         shown = json.loads(weft("history", "crash-1", *options, "--json").stdout)
-        steps = [(event["type"], event.get("activity")) for event in shown["events"]]
+        steps = [
+            (event["type"], event.get("activity"))
+            for event in shown["events"]
+            if event["type"] != "ActivityStarted"  # noted for whatever runs for a second
+        ]
         assert steps == [
             ("WorkflowStarted", None),
             ("ActivityScheduled", "step"),

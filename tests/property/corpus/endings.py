@@ -279,7 +279,7 @@ SHAPES = [
         timed_out_script,
         timeout=timedelta(hours=1),
         status="timed_out",
-        requirements=("R1-17", "R2-33"),
+        requirements=("R2-33",),
     ),
     Shape("a last wish", last_wish, last_wish_script, result="done"),
     Shape("forbidden things", forbidden, nothing, result=[True, True, True]),

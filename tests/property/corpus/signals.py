@@ -236,9 +236,7 @@ def forgotten_order_script(run: DrivenRun) -> None:
 
 
 SHAPES = [
-    Shape(
-        "a signal", approved, approved_script, result="Ada: True", requirements=("R1-9", "R1-25")
-    ),
+    Shape("a signal", approved, approved_script, result="Ada: True", requirements=("R1-25",)),
     Shape(
         "a signal with a wrong payload",
         approved,
@@ -298,7 +296,7 @@ SHAPES = [
         timed_out_script,
         timeout=timedelta(hours=1),
         status="timed_out",
-        requirements=("R1-15", "R1-17"),
+        requirements=("R1-15",),
     ),
     Shape(
         "an order that is approved",

@@ -51,7 +51,6 @@ def tick() -> None: ...
 ORDER = Order(id="order-1", lines=[1, 2])
 
 
-@pytest.mark.requirement("R2-12")
 def test_activity_stays_a_plain_function() -> None:
     assert asyncio.run(charge(ORDER, 5)) == Receipt("order-1", 5)
     assert pick(1) == 2

@@ -268,3 +268,8 @@ def test_value_is_read_from_bytes_as_from_a_payload() -> None:
     assert decode_payload(b'{"by":"Ada"}', Approval) == decode_payload(
         Payload(b'{"by":"Ada"}'), Approval
     )
+
+
+def test_object_inside_a_hint_takes_any_value() -> None:
+    assert decode_payload(b'[1,"two",{"three":[3]}]', list[object]) == [1, "two", {"three": [3]}]
+    assert decode_payload(b'{"a":null}', dict[str, object]) == {"a": None}

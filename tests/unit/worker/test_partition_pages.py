@@ -67,7 +67,7 @@ def test_step_costs_the_same_when_the_history_is_long(serve: Serve) -> None:
     assert sizes[1] < sizes[0] + PAGE_BYTES
 
 
-@pytest.mark.requirement("R2-2", "R2-9")
+@pytest.mark.requirement("R2-2")
 def test_run_goes_on_from_its_pages_when_another_worker_takes_over(serve: Serve) -> None:
     served = with_pages(serve, 3)
     count = served.head().event_count

@@ -267,7 +267,6 @@ def test_purge_is_refused_when_it_means_an_earlier_run(serve: Serve) -> None:
 # Waiting for the end.
 
 
-@pytest.mark.requirement("R3-8")
 def test_question_is_answered_at_once_when_the_run_has_ended(serve: Serve) -> None:
     served = serve(at_once)
     served.start("at_once", 7)
@@ -290,6 +289,14 @@ def test_question_is_answered_unknown_when_its_run_is_gone(serve: Serve) -> None
     assert replies_of(served.ask(ended_reply(), run_id="another")) == [Reply("q-1", "unknown")]
     (reply,) = replies_of(served.ask(ended_reply(), run_id=served.head().run_id))
     assert reply.outcome == "ended"
+
+
+def test_question_is_answered_running_when_the_run_goes_on(serve: Serve) -> None:
+    served = serve(approval)
+    served.start("approval")
+    batch = served.ask(ended_reply())
+    assert replies_of(batch) == [Reply("q-1", "running", served.head().run_id, "running")]
+    assert topics_of(batch) == []
 
 
 def test_waiting_clients_are_answered_when_the_run_ends(serve_live: Serve) -> None:

@@ -37,6 +37,7 @@ def test_start_writes_one_head_one_task_and_one_event(serve: Serve) -> None:
     assert served.story() == ["WorkflowStarted", "ActivityScheduled"]
 
 
+@pytest.mark.requirement("R1-17")
 def test_head_says_what_the_run_is_and_where_it_stands(serve: Serve) -> None:
     served = serve(fulfil)
     served.start("fulfil", 500, timeout_ms=9000)
@@ -96,7 +97,6 @@ def test_start_is_answered_when_it_is_accepted(serve: Serve) -> None:
     assert batch.replies == [(accepted_reply(), Reply("q-1", "accepted", run_id, "running"))]
 
 
-@pytest.mark.requirement("R1-18")
 def test_start_is_answered_when_the_run_has_ended(serve_live: Serve) -> None:
     served = serve_live(fulfil)
     assert served.start("fulfil", 500, reply_to=ended_reply()).replies == []

@@ -121,7 +121,7 @@ def test_cancelled_timer_does_not_fire(serve: Serve) -> None:
     assert served.partition.next_due_ms() == 0
 
 
-@pytest.mark.requirement("R1-17", "R2-33")
+@pytest.mark.requirement("R2-33")
 def test_run_times_out_at_its_deadline(serve: Serve) -> None:
     served = serve(approval)
     served.start("approval", timeout_ms=5000)

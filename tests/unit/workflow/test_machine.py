@@ -235,6 +235,20 @@ def test_outer_asyncio_program_keeps_its_async_generators_to_itself(drive: Drive
     assert asyncio.run(outer()) == (2, 1)
 
 
+def test_outer_asyncio_program_has_asyncios_own_as_completed() -> None:
+    """Only on a workflow's loop are coroutines taken in the order given."""
+
+    async def outer() -> set[int]:
+        async def one(number: int) -> int:
+            await asyncio.sleep(0)
+            return number
+
+        repeated = one(1)
+        return {await each for each in asyncio.as_completed([repeated, one(2), repeated])}
+
+    assert asyncio.run(outer()) == {1, 2}
+
+
 def test_thread_is_left_without_a_running_loop(machine: Machine) -> None:
     machine.activate(STARTED)
     assert asyncio._get_running_loop() is None

@@ -90,6 +90,8 @@ def _msgspec_decode(hint: Any) -> Callable[[Any], Any]:
 
 
 def _decode_other(hint: type, value: Any) -> Any:
+    if hint is object:
+        return value
     if any(_is_pydantic(part) for part in (hint, *get_args(hint))):
         try:
             return TypeAdapter(hint).validate_python(value)
