@@ -18,7 +18,7 @@ from weft.errors import (
     RecordTooLargeError,
     UsageError,
 )
-from weft.log import FROM_START, TopicSpec
+from weft.log import FROM_START, LogRecord, TopicSpec
 from weft.log.kafka import KafkaLog, open_kafka
 from weft.log.kafka._group import KafkaGroupConsumer
 from weft.log.kafka._transaction import KafkaTransactionalProducer
@@ -35,6 +35,7 @@ class Member:
         self, log: KafkaLog, group: str, topics: Sequence[str], instance_id: str | None
     ) -> None:
         self.owned: set[int] = set()
+        self.records: list[LogRecord] = []
         self.stalled: list[tuple[float, list[int]]] = []
         self.when_stalled: Callable[[], object] = lambda: None
         self.when_revoked: Callable[[], object] = lambda: None
@@ -57,6 +58,12 @@ class Member:
     def on_stalled(self, partitions: Sequence[int]) -> None:
         self.stalled.append((time.monotonic() - self.began_s, list(partitions)))
         self.when_stalled()
+
+    def until_records(self, count: int) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while len(self.records) < count:
+            assert time.monotonic() < deadline_s, f"{len(self.records)} records, not {count}"
+            self.records += self.consumer.poll(100, 0.02)
 
     def until_owns(self, partitions: set[int]) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -161,6 +168,27 @@ def test_producer_goes_on_after_a_stale_generation_is_aborted(kit: Kit) -> None:
     producer.commit(PATIENCE_S)
     records = kit.log.reader().read_to_end({(orders, kept): FROM_START}, PATIENCE_S)
     assert [record.value for record in records] == [b"fresh"]
+
+
+@pytest.mark.parametrize("offset", [1, FROM_START])
+def test_paused_partition_goes_on_where_it_was_sought_back_to(kit: Kit, offset: int) -> None:
+    orders, others = kit.topic("orders", 2), kit.topic("others", 2)
+    producer = kit.log.producer()
+    for number in range(4):
+        producer.produce(orders, 0, b"key", b"%d" % number)
+        producer.produce(others, 0, b"key", b"other")
+    assert producer.flush(PATIENCE_S) == 0
+    member = kit.member(orders, others)
+    member.until_records(8)
+    member.consumer.pause([0])
+    member.consumer.seek(orders, 0, offset)
+    assert member.consumer.poll(10, 0.2) == []
+    member.consumer.resume([0])
+    first = max(offset, 0)
+    member.records.clear()
+    member.until_records(4 - first)
+    assert member.consumer.poll(10, 0.2) == []
+    assert [record.value for record in member.records] == [b"%d" % n for n in range(first, 4)]
 
 
 def test_errors_of_the_listener_come_out_of_poll_and_end_the_consumer(kit: Kit) -> None:

@@ -46,6 +46,7 @@ class KafkaGroupConsumer:
         self._topics = tuple(topics)
         self._listener = listener
         self._owned: set[int] = set()
+        self._paused: set[int] = set()
         self._given_up: set[int] = set()
         """In the present call of `poll`: what was read from these before is not ours to hand out any more."""
         self._broken: BaseException | None = None
@@ -107,6 +108,7 @@ class KafkaGroupConsumer:
         self._client.incremental_assign(partitions)
         self._client.pause(partitions)
         self._owned.update(numbers)
+        self._paused.update(numbers)
         self._listener.on_assigned(numbers)
 
     def _decided_offsets(self, wanted: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
@@ -141,6 +143,7 @@ class KafkaGroupConsumer:
 
     def _release(self, numbers: Sequence[int]) -> None:
         self._owned.difference_update(numbers)
+        self._paused.difference_update(numbers)
         self._given_up.update(numbers)
         self._client.incremental_unassign(self._on_every_topic(numbers))
 
@@ -150,13 +153,20 @@ class KafkaGroupConsumer:
     def resume(self, partitions: Sequence[int]) -> None:
         """Partitions not owned any more are passed over: a rebuild may end after its partition was revoked."""
         self._check_usable()
-        resumed = self._on_every_topic(self._owned.intersection(partitions))
-        self._client.resume(resumed)
-        wake(self._client, resumed)
+        numbers = self._paused.intersection(partitions)
+        if numbers:
+            self._paused -= numbers
+            resumed = self._on_every_topic(numbers)
+            self._client.resume(resumed)
+            wake(self._client, resumed)
 
     def pause(self, partitions: Sequence[int]) -> None:
+        """As `resume`, partitions not owned any more are passed over."""
         self._check_usable()
-        self._client.pause(self._on_every_topic(self._owned.intersection(partitions)))
+        numbers = self._owned.intersection(partitions) - self._paused
+        if numbers:
+            self._paused |= numbers
+            self._client.pause(self._on_every_topic(numbers))
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Raises `UsageError` for a partition that is not owned, or a topic that the group does not read."""
@@ -165,14 +175,15 @@ class KafkaGroupConsumer:
             raise UsageError(
                 f"seek: {topic}-{partition} is not this member's in group {self._group}."
             )
-        place = TopicPartition(topic, partition, offset)
+        points = starting_points(self._client, {(topic, partition): offset}, _LOOKUP_TIMEOUT_S)
         try:
-            self._client.seek(place)
-            wake(self._client, [place])
+            self._client.seek(points[0])
         except KafkaException as exception:
             raise self._failure(
                 kafka_error(exception), f"Going back to {topic}-{partition}@{offset}"
             ) from exception
+        if partition not in self._paused:
+            wake(self._client, points)
 
     def member(self) -> KafkaMember:
         """Raises `FencedError` while there is no generation: the broker would not check a proof without one."""
