@@ -18,7 +18,7 @@ from weft.client._session import Session
 from weft.client._start import Start, StartOptions, decode_any
 from weft.client._state import read_fields
 from weft.client._texts import already_started
-from weft.errors import UnknownWorkflowError, UsageError
+from weft.errors import RefusedError, UnknownWorkflowError, UsageError
 from weft.log import Log, open_log
 from weft.records import ENDED, STATUSES, OnConflict
 from weft.topics import Namespace
@@ -291,6 +291,6 @@ class Client:
     async def _purge_if_there(self, found: WorkflowSummary, timeout_s: float) -> bool:
         try:
             await self.handle(found.workflow_id, run_id=found.run_id).purge(timeout_s=timeout_s)
-        except (UnknownWorkflowError, UsageError):
+        except (UnknownWorkflowError, RefusedError):
             return False  # Somebody else purged it, or a newer run has taken its place.
         return True

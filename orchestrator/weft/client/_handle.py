@@ -120,7 +120,8 @@ class Handle(Generic[Out]):
         """Send a signal. One `id` is received once by a run, however often it is sent (default: a new one).
 
         With `confirm=False` it returns as soon as the signal is durable, whether or not the workflow exists. Raises
-        UsageError when the run has ended or the payload is no JSON, UnknownWorkflowError, DeadlineError, LogError.
+        RefusedError when the run has ended, UsageError when the payload is no JSON, UnknownWorkflowError,
+        DeadlineError, LogError.
         """
         if not name:
             raise UsageError("A signal needs a name.")
@@ -140,7 +141,7 @@ class Handle(Generic[Out]):
     async def cancel(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
         """Ask the workflow to end; it may clean up first. Returns once that is durable, not when it has ended.
 
-        Raises UsageError when the run has ended, UnknownWorkflowError, DeadlineError, LogError.
+        Raises RefusedError when the run has ended, UnknownWorkflowError, DeadlineError, LogError.
         """
         what = f"Cancelling workflow {self.id!r}"
         reply, asks = await self._ask(lambda to: CancelWorkflow(reason, to), timeout_s, what)
@@ -157,7 +158,7 @@ class Handle(Generic[Out]):
     async def purge(self, *, timeout_s: float = WAIT_S) -> None:
         """Delete the ended run: tombstones for its state and its history.
 
-        Raises UsageError when it has not ended, UnknownWorkflowError, DeadlineError, LogError.
+        Raises RefusedError when it has not ended, UnknownWorkflowError, DeadlineError, LogError.
         """
         what = f"Purging workflow {self.id!r}"
         make = lambda to: PurgeWorkflow(self.run_id, to)  # noqa: E731  # one line of its own reads best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft.errors import AlreadyStartedError, DeadlineError, UnknownWorkflowError, UsageError
+from weft.errors import AlreadyStartedError, DeadlineError, RefusedError, UnknownWorkflowError
 from weft.records import Reply
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def already_started(workflow_id: str, reply: Reply) -> AlreadyStartedError:
     )
 
 
-def refused(what: str, reply: Reply) -> UsageError:
-    return UsageError(f"{what} was refused: {reply.reason} (run {reply.run_id}).")
+def refused(what: str, reply: Reply) -> RefusedError:
+    return RefusedError(f"{what} was refused: {reply.reason} (run {reply.run_id}).")
 
 
 def _is_a_worker_running(session: Session) -> str:

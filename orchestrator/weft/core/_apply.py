@@ -111,6 +111,7 @@ def _activity_scheduled(run: Run, event: ActivityScheduled) -> None:
         event.start_to_close_ms,
         event.retry,
     )
+    run.open_inline_count += event.inline
 
 
 def _activity_started(run: Run, event: ActivityStarted) -> None:
@@ -123,6 +124,7 @@ def _activity_retry_scheduled(run: Run, event: ActivityRetryScheduled) -> None:
     activity = run.activities[event.activity_id]
     activity.attempt = event.attempt + 1
     activity.waiting = True
+    run.open_inline_count -= activity.inline
     activity.due_ms = event.due_ms
     heappush(run.due_heap, (event.due_ms, activity.activity_id))
 
@@ -131,12 +133,14 @@ def _activity_dispatched(run: Run, event: ActivityDispatched) -> None:
     activity = run.activities[event.activity_id]
     activity.waiting = False
     activity.due_ms = 0
+    run.open_inline_count += activity.inline
 
 
 def _activity_ended(
     run: Run, event: ActivityCompleted | ActivityFailed | ActivityCancelled
 ) -> None:
-    del run.activities[event.activity_id]
+    activity = run.activities.pop(event.activity_id)
+    run.open_inline_count -= activity.inline and not activity.waiting
 
 
 def _timer_started(run: Run, event: TimerStarted) -> None:
@@ -201,6 +205,7 @@ def _timed_out(run: Run, event: WorkflowTimedOut) -> None:
 def _end(run: Run, status: Any) -> None:
     run.status = status
     run.activities = {}
+    run.open_inline_count = 0
     run.timers = {}
     run.due_heap = []
     run.deferred = []

@@ -53,6 +53,8 @@ class Run:
     signal_ids: set[str] = field(default_factory=set)
     cancel_requested: bool = False
     cancel_reason: str = ""
+    open_inline_count: int = 0
+    """Inline activities that do not wait for a retry."""
     deferred: list[RecordDeferred] = field(default_factory=list)
     result: Payload = field(default_factory=lambda: NULL)
     failure: FailureInfo | None = None
@@ -66,6 +68,5 @@ class Run:
 
     @property
     def has_open_inline(self) -> bool:
-        return any(
-            activity.inline and not activity.waiting for activity in self.activities.values()
-        )
+        """Whether an inline activity is under way: after a takeover nobody else would run it again."""
+        return self.open_inline_count > 0

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.client.flows import Order, echo, wait
 from tests.unit.client.owner import FakeOwner
 from weft.client import Client, Handle
-from weft.errors import DeadlineError, UnknownWorkflowError, UsageError
+from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
 from weft.log import Log
 from weft.records import SignalReceived, SignalWorkflow
 
@@ -61,7 +61,7 @@ def test_request_is_refused_when_the_run_has_ended(log: Log, owner: FakeOwner, a
     async def scenario() -> None:
         async with Client(log, namespace="desk") as client:
             handle = await client.start(echo, Order("A-1"), id="A-1")
-            with pytest.raises(UsageError, match=r"'A-1' was refused: .* has ended"):
+            with pytest.raises(RefusedError, match=r"'A-1' was refused: .* has ended"):
                 await ask(handle)  # type: ignore[arg-type]
 
     asyncio.run(scenario())
@@ -126,7 +126,7 @@ def test_signal_is_refused_when_another_ended_the_run_meanwhile(log: Log, owner:
             handle = await client.start(wait, id="A-1")
             await handle.signal("finish", "done")
             owner.replies_to_lose = 1
-            with pytest.raises(UsageError, match="Signal 'late' to workflow 'A-1' was refused"):
+            with pytest.raises(RefusedError, match="Signal 'late' to workflow 'A-1' was refused"):
                 await handle.signal("late")
 
     asyncio.run(scenario())
@@ -165,7 +165,7 @@ def test_purge_is_refused_when_the_run_is_open(log: Log, owner: FakeOwner) -> No
     async def scenario() -> None:
         async with Client(log, namespace="desk") as client:
             await client.start(wait, id="A-1")
-            with pytest.raises(UsageError, match="was refused: only ended workflows"):
+            with pytest.raises(RefusedError, match="was refused: only ended workflows"):
                 await client.purge("A-1")
 
     asyncio.run(scenario())

@@ -35,7 +35,10 @@ def _decoder(decode: Callable[[bytes], T]) -> Callable[[bytes | Payload | None],
         if value is None:
             raise MalformedError("the record has no value")
         try:
-            return decode(value)
+            decoded = decode(value)
+            # Payloads are skipped, not read: text that is not UTF-8 must not get into a history through them.
+            bytes(value).decode()
+            return decoded
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedError(str(error)) from None
 
@@ -57,9 +60,6 @@ def _signals(value: bytes) -> SignalsRecord:
         record = SignalWorkflow(signal=plain.signal, payload=plain.payload, id=plain.id)
     if isinstance(record, SignalWorkflow) and not record.signal:
         raise msgspec.ValidationError("Expected a signal name, got an empty string - at `$.signal`")
-    bytes(
-        value
-    ).decode()  # payloads are skipped, not read, above: text that is not UTF-8 must not get into a history
     return record
 
 

@@ -33,6 +33,10 @@ class UnknownWorkflowError(WeftError):
     """No workflow with this ID is on the log (never started, or purged)."""
 
 
+class RefusedError(WeftError):
+    """The workflow's owner did not do what was asked: the run has ended, or has not ended yet. Says which."""
+
+
 class AlreadyStartedError(WeftError):
     """A workflow with this ID is running and the start asked to fail in that case."""
 

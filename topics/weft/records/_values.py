@@ -7,7 +7,7 @@ Every record carries `v`, the version of its format; a reader refuses a version 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -71,11 +71,15 @@ class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: FailureInfo | None = None
 
 
+REPLY_PARTITION_MAX = 100_000
+"""Anybody may write a request, and an owner must be able to name the partition that it asks for."""
+
+
 class ReplyTo(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where and how to answer a client: a record on `ns.replies` with this client as its key."""
 
     client: str
     request: str
-    partition: int
+    partition: Annotated[int, msgspec.Meta(ge=0, le=REPLY_PARTITION_MAX)]
     until: Literal["accepted", "ended"] = "accepted"
     """Answer when the request is durable, or when the run has ended."""

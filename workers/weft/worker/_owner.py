@@ -17,7 +17,7 @@ from weft.codec import encode
 from weft.errors import CommitUnknownError, FencedError, LogError
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
-from weft.records import STATUSES
+from weft.records import STATUSES, Reply, ReplyTo
 from weft.topics import Namespace
 from weft.worker._batch import Batch
 from weft.worker._inline import InlineRunner
@@ -218,11 +218,20 @@ class PartitionOwner:
         self._metrics.transaction_seconds.observe(time.perf_counter() - began)
 
     def _after_commit(self, batch: Batch) -> None:
-        topic = self._namespace.replies
         for to, reply in batch.replies:
-            self._replies.produce(topic, to.partition, to.client.encode(), encode(reply))
+            self._reply(to, reply)
         self._replies.poll(0)
         self._report()
+
+    def _reply(self, to: ReplyTo, reply: Reply) -> None:
+        """A lost reply is asked for again, so nothing that is wrong with one may stop the partition."""
+        try:
+            self._replies.produce(
+                self._namespace.replies, to.partition, to.client.encode(), encode(reply)
+            )
+        except (LogError, ValueError) as error:
+            self._metrics.dropped.labels("reply that could not be written").inc()
+            logger.warning("no reply to %r, partition %s: %s", to.client, to.partition, error)
 
     def _wait_s(self) -> float:
         if self._takeovers or self._fresh:

@@ -24,7 +24,7 @@ from weft.codec import (
     encode,
 )
 from weft.core import Due, Run, decide, decide_start
-from weft.errors import UsageError
+from weft.errors import InvariantViolation, UsageError
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import (
@@ -113,7 +113,14 @@ class Partition:
             if head is None or cell.ended:
                 continue
             pages = self._pages.get(cell.workflow_id, {})
-            cell.pages = [pages[head.run_id, number] for number in range(head.page_count)]
+            wanted = [(head.run_id, number) for number in range(head.page_count)]
+            missing = [number for run_id, number in wanted if (run_id, number) not in pages]
+            if missing:
+                raise InvariantViolation(
+                    f"Workflow {cell.workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
+                    f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
+                )
+            cell.pages = [pages[page] for page in wanted]
             self._set_clock(cell, head.next_due_ms)
         self._pages = {}
 
