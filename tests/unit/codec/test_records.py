@@ -129,11 +129,11 @@ def test_result_is_refused_when_its_text_is_not_utf8() -> None:
     """It would get into the history and make every head that carries it unreadable."""
     record = b'{"kind":"completed","run_id":"r","activity_id":1,"attempt":1,"result":"\xff"}'
     with pytest.raises(MalformedError, match="utf-8"):
-        decode_results(record)
+        codec.decode_results(record)
 
 
 @pytest.mark.parametrize("partition", [-7, 10**22, 100_001])
 def test_request_is_refused_when_its_reply_would_go_nowhere(partition: int) -> None:
     reply_to = f'{{"client":"c","request":"r","partition":{partition}}}'
     with pytest.raises(MalformedError, match="partition"):
-        decode_signals(f'{{"kind":"cancel","reply_to":{reply_to}}}'.encode())
+        codec.decode_signals(f'{{"kind":"cancel","reply_to":{reply_to}}}'.encode())
