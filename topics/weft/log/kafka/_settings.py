@@ -19,7 +19,7 @@ _COMMON: Settings = {
     # (`CONCURRENT_TRANSACTIONS`), and the usual 100 ms would be twenty times what a transaction takes.
     "retry.backoff.ms": 1,
     "retry.backoff.max.ms": 250,
-    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1000,
     "topic.metadata.propagation.max.ms": 5000,
     "socket.nagle.disable": True,
