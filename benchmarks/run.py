@@ -71,11 +71,8 @@ def log_options(backend: str, folder: str) -> Iterator[tuple[Where, int]]:
         yield {"kafka": address}, int(os.environ.get("WEFT_KAFKA_PID", "0"))
     else:
         say("starting a broker")
-        broker = start_broker()
-        try:
+        with start_broker() as broker:
             yield {"kafka": broker.address}, broker.pids[0] if broker.pids else 0
-        finally:
-            broker.stop()
 
 
 async def in_flight(bench: Bench, workflow: str, count: int, width: int) -> None:
