@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from pathlib import Path
 
 from weft import activity, workflow
@@ -70,3 +71,23 @@ async def long_history(ctx: workflow.Context, count: int) -> int:
         await ctx.execute_activity(step, f"{number:05d} " + "x" * 100)
     await ctx.receive_signal("go")
     return count
+
+
+@activity.define
+async def draw(limit: int) -> int:
+    """As non-deterministic as can be: each run of it gives another number."""
+    number = secrets.randbelow(limit)
+    note(f"{activity.info().workflow_id} drew {number}")
+    return number
+
+
+@workflow.define
+async def lottery(ctx: workflow.Context, limit: int) -> str:
+    """Takes a path that only the recorded draw decides."""
+    number = await ctx.execute_activity(draw, limit)
+    await ctx.receive_signal("go")
+    if number % 2:
+        await ctx.sleep(0.01)
+        return f"odd {number}"
+    await ctx.execute_activity(step, "even")
+    return f"even {number}"
