@@ -273,3 +273,15 @@ def test_value_is_read_from_bytes_as_from_a_payload() -> None:
 def test_object_inside_a_hint_takes_any_value() -> None:
     assert decode_payload(b'[1,"two",{"three":[3]}]', list[object]) == [1, "two", {"three": [3]}]
     assert decode_payload(b'{"a":null}', dict[str, object]) == {"a": None}
+
+
+@pytest.mark.parametrize("value", [float("nan"), [1.0, float("inf")], {"a": {"b": float("-inf")}}])
+def test_number_that_json_lacks_is_refused_and_not_stored_as_null(value: object) -> None:
+    with pytest.raises(UsageError, match="JSON has no such number"):
+        encode_payload(value)
+
+
+def test_none_is_stored_as_null_inside_of_anything() -> None:
+    assert bytes(encode_payload({"a": None, "b": [1.5, None], "c": "null"})) == (
+        b'{"a":null,"b":[1.5,null],"c":"null"}'
+    )

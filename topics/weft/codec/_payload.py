@@ -8,6 +8,7 @@ here, with the field named, before it gets anywhere near the log.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, get_args
@@ -41,12 +42,27 @@ def encode_payload(value: object) -> Payload:
             f"{_shorten(value)} cannot be stored: {error}. Use JSON types, dataclasses, pydantic models, "
             "msgspec structs, TypedDicts, enums, dates, UUIDs or decimals."
         ) from None
+    if b"null" in data:  # which is also what becomes of NaN and infinity
+        _refuse_infinite(msgspec.to_builtins(value, enc_hook=_encode_other))
     if len(data) > PAYLOAD_BYTES_MAX:
         raise UsageError(
             f"{_shorten(value)} is {len(data):,} bytes as JSON; {PAYLOAD_BYTES_MAX:,} is the most that a record "
             "takes. Store it elsewhere and pass a reference to it."
         )
     return Payload(data)
+
+
+def _refuse_infinite(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(
+            f"{value} cannot be stored: JSON has no such number, and it would come back as null. Use None or a text."
+        )
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set | frozenset):
+        return
+    for part in value:
+        _refuse_infinite(part)
 
 
 @lru_cache(maxsize=4096)

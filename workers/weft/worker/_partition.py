@@ -323,7 +323,7 @@ class Partition:
     def _start(self, cell: Cell, request: StartWorkflow, batch: Batch, now_ms: int) -> str:
         to = request.reply_to
         exists = cell.workflow_id in self.cells
-        if exists and cell.request_id == request.request_id:
+        if exists and request.request_id and cell.request_id == request.request_id:
             self._answer_start(cell, to, batch)
             return ""
         if exists and not cell.ended:

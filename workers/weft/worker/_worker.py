@@ -100,11 +100,14 @@ class Worker:
                 self._start_owner(inline, slot.instance_id, partition_count)
             self._start_activities(runner, slot.instance_id)
             cleaning = asyncio.create_task(self._clean())
-            await self._watch()
-            cleaning.cancel()
-            await self._drain()
+            try:
+                await self._watch()
+            finally:
+                cleaning.cancel()
         finally:
+            await self._drain()
             inline.close()
+            runner.close()
             slot.release()
         self._raise_errors()
 
