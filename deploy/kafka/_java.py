@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.kafka._layout import CACHE, HOST, BrokerError, Layout, Node, broker_settings
-from deploy.kafka._processes import end_process, is_ours
+from deploy.kafka._processes import detach, end_process, is_ours
 
 _POM = Path(__file__).with_name("pom.xml")
 _JAVA_VERSION_MIN = 17
@@ -29,8 +29,6 @@ appender.console.name = console
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %p %m (%c{1})%n%ex{12}
 """
-_children: list[subprocess.Popen[bytes]] = []
-"""Keeps the handles of brokers that outlive the call that started them."""
 
 
 class JavaRuntime:
@@ -72,7 +70,7 @@ class JavaRuntime:
                 [*_command(folder, heap="1g"), "kafka.Kafka", str(folder / "server.properties")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True,
             )  # fmt: skip
-        _children.append(process)
+        detach(process)
         (folder / "pid").write_text(str(process.pid), encoding="utf-8")
 
     def pid(self, layout: Layout, node: Node) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 _POLL_S = 0.05
+_detached: list[subprocess.Popen[bytes]] = []
 _NEW_PROGRAM_PATIENCE_S = 2.0
 
 
@@ -56,6 +58,15 @@ def _command_line(pid: int) -> str:
         ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listing.stdout
+
+
+def detach(process: subprocess.Popen[bytes]) -> None:
+    """Let it outlive this interpreter: it is stopped by process ID later, by us or by somebody else.
+
+    Kept, so that it is reaped when it ends before us, and counted as ended, or Python warns about it at its own end.
+    """
+    _detached.append(process)
+    atexit.register(setattr, process, "returncode", 0)
 
 
 def end_process(pid: int, *, first: signal.Signals, patience_s: float) -> None:

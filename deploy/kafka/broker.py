@@ -33,7 +33,7 @@ if __package__ in (
 from deploy.kafka._cluster import Broker, Cluster, Progress, create_cluster, find_cluster, silent
 from deploy.kafka._layout import CACHE, BrokerError
 from deploy.kafka._probe import broker_ids
-from deploy.kafka._processes import is_alive
+from deploy.kafka._processes import detach, is_alive
 
 __all__ = [
     "Broker",
@@ -49,8 +49,6 @@ __all__ = [
 
 PORT_DEFAULT = 19092
 _GUARD_INTERVAL_S = 0.5
-_guards: list[subprocess.Popen[bytes]] = []
-"""Keeps the handles of guards, which end by themselves."""
 
 
 def start_broker(
@@ -174,7 +172,7 @@ def _start_guard(name: str, owner_pid: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-S", __file__, "guard", name, str(owner_pid)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    _guards.append(guard)
+    detach(guard)
     return guard
 
 

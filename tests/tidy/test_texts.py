@@ -26,7 +26,7 @@ def test_no_file_names_a_path_of_one_machine_or_a_registry() -> None:
         f"cd {os.sep}home/ada/weft",
         f"({os.sep}work/main)",
         f"{os.sep}Users/ada/weft",
-        "--index-url https://mirror.example.com/simple",
+        f"--index-url https:{os.sep}{os.sep}mirror.example.com/simple",
         *(f"<url>https://{host}/x</url>" for host in texts.HOSTS),
         *(f"see files.{host}" for host in texts.HOSTS),
     ],
