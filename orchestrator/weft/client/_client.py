@@ -17,8 +17,8 @@ from weft.client._handle import READ_TIMEOUT_S, WAIT_S, Handle, value_of
 from weft.client._session import Session
 from weft.client._start import Start, StartOptions, decode_any
 from weft.client._state import read_fields
-from weft.client._texts import already_started
-from weft.errors import RefusedError, UnknownWorkflowError, UsageError
+from weft.client._texts import already_started, repeatable
+from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
 from weft.log import Log, open_log
 from weft.records import ENDED, STATUSES, OnConflict
 from weft.topics import Namespace
@@ -158,7 +158,11 @@ class Client:
             record = start.record(None)
             await session.write(address, record, wait_s, what)
             return Handle(session, address.workflow_id, "", start.decode, start=record)
-        reply, _ = await session.ask(address, start.record, wait_s, what)
+        try:
+            reply, _ = await session.ask(address, start.record, wait_s, what)
+        except DeadlineError as error:
+            how = f"id={address.workflow_id!r} (--id) and request_id={start.request_id!r} (--request-id)"
+            raise repeatable(error, how) from None
         if reply.outcome == "conflict":
             raise already_started(address.workflow_id, reply)
         return Handle(session, address.workflow_id, reply.run_id, start.decode, is_new=True)

@@ -13,9 +13,9 @@ from weft.client._duration import Duration, seconds
 from weft.client._outcome import failed_error
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
-from weft.client._texts import already_started, refused, unknown
+from weft.client._texts import already_started, refused, repeatable, unknown
 from weft.codec import encode_payload
-from weft.errors import UsageError
+from weft.errors import DeadlineError, UsageError
 from weft.records import (
     CancelWorkflow,
     Event,
@@ -125,6 +125,8 @@ class Handle(Generic[Out]):
         """
         if not name:
             raise UsageError("A signal needs a name.")
+        if id == "":
+            raise UsageError("A signal's id must not be empty; leave it out to get a new one.")
         signal_id = id or self._session.new_id()
         data = encode_payload(payload)
         what = f"Signal {name!r} to workflow {self.id!r}"
@@ -132,9 +134,12 @@ class Handle(Generic[Out]):
             record = SignalWorkflow(name, data, signal_id)
             await self._session.write(self._address, record, timeout_s, what)
             return
-        reply, asks = await self._ask(
-            lambda to: SignalWorkflow(name, data, signal_id, to), timeout_s, what
-        )
+        try:
+            reply, asks = await self._ask(
+                lambda to: SignalWorkflow(name, data, signal_id, to), timeout_s, what
+            )
+        except DeadlineError as error:
+            raise repeatable(error, f"id={signal_id!r} (--signal-id)") from None
         if reply.outcome == "refused" and not (asks > 1 and await self._has_received(signal_id)):
             raise refused(what, reply)
 

@@ -34,10 +34,10 @@ class Start:
         "_input",
         "_name",
         "_on_conflict",
-        "_request_id",
         "_timeout_ms",
         "address",
         "decode",
+        "request_id",
     )
 
     def __init__(
@@ -72,13 +72,14 @@ class Start:
             0 if timeout is None else max(1, round(seconds(timeout, "timeout") * 1000))
         )
         self._on_conflict = on_conflict
-        self._request_id = request_id or session.new_id()
-        self.address: Address = session.address(id or request_id or secrets.token_hex(8))
+        self.request_id = request_id or session.new_id()
+        generated_id = request_id or secrets.token_hex(8)
+        self.address: Address = session.address(generated_id if id is None else id)
 
     def record(self, reply_to: ReplyTo | None) -> StartWorkflow:
         return StartWorkflow(
             self._name,
-            self._request_id,
+            self.request_id,
             self._input,
             self._timeout_ms,
             self._on_conflict,

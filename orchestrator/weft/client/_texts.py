@@ -21,13 +21,17 @@ def not_confirmed(
         why = f" ({request.error})" if request is not None and request.error is not None else ""
         return DeadlineError(
             f"{what} was not confirmed by {session.log_name} within {wait_s:g} s{why}. It may be written still, or may "
-            "have been. Ask again with the same ID and request_id, which does nothing twice."
+            "have been."
         )
     return DeadlineError(
         f"{what} is durable at {request.place}, but no worker confirmed it within {wait_s:g} s. It is taken up as soon "
-        f"as a worker serves that partition; asking again with the same ID and request_id does nothing twice. "
-        f"{_is_a_worker_running(session)}"
+        f"as a worker serves that partition. {_is_a_worker_running(session)}"
     )
+
+
+def repeatable(error: DeadlineError, how: str) -> DeadlineError:
+    """The same error, with the IDs that make a repetition harmless."""
+    return DeadlineError(f"{error} To ask again without doing it twice, give {how}.")
 
 
 def not_answered(session: Session, request: EndRequest, wait_s: float) -> DeadlineError:
@@ -62,8 +66,8 @@ def unknown(session: Session, workflow_id: str, run_id: str = "") -> UnknownWork
             "place. `client.handle(id)` without a run ID is about the newest one."
         )
     return UnknownWorkflowError(
-        f"There is no workflow {workflow_id!r} in {where}: it was never started, or was purged. "
-        "`weft list` shows those that there are."
+        f"There is no workflow {workflow_id!r} in {where}: it was never started, its start waits for a worker, "
+        "or it was purged. `weft list` shows those that there are."
     )
 
 

@@ -36,6 +36,8 @@ from weft.records import (
     WorkflowUnblocked,
 )
 
+_REASON_LENGTH_MAX = 500
+
 
 def apply(run: Run, event: HistoryEvent) -> Run:
     """Fold one history event into the run, in place.
@@ -184,6 +186,7 @@ def _completed(run: Run, event: WorkflowCompleted) -> None:
 
 def _failed(run: Run, event: WorkflowFailed) -> None:
     run.failure = event.failure
+    run.reason = f"{event.failure.type}: {event.failure.message}"[:_REASON_LENGTH_MAX]
     _end(run, "failed")
 
 

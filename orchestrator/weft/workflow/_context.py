@@ -163,7 +163,7 @@ class GeneratorContext(BaseContext):
         """The time of the event that is being handled: the same in every replay."""
         return self._now()
 
-    def call_activity(self, activity: Any, *, input: Any = None) -> WorkflowFuture:  # Dapr's name
+    def call_activity(self, activity: Any, input: Any = None) -> WorkflowFuture:  # Dapr's name
         """Run an activity with one argument (none when `input` is None and the activity takes none)."""
         takes_input = not isinstance(activity, Activity) or activity.takes_input
         return self._schedule(activity, (input,) if takes_input or input is not None else (), {})

@@ -15,6 +15,7 @@ from tests.unit.client.conftest import NAMES, PARTITIONS, until
 from tests.unit.client.flows import Order, echo, wait
 from tests.unit.client.owner import FakeOwner
 from weft.client import Client
+from weft.codec import decode_signals
 from weft.errors import AlreadyStartedError, DeadlineError, UsageError, WorkflowFailedError
 from weft.log import FROM_START, Log, LogRecord
 from weft.records import AwaitResult, StartWorkflow
@@ -164,6 +165,21 @@ def test_start_says_where_the_record_is_when_no_worker_confirms(log: Log) -> Non
     assert "within 0.1 s" in text
     assert "Is a worker running for namespace desk on embedded desk.weft?" in text
     assert {record.value for record in records} == {records[0].value}, "asked again word for word"
+    request = decode_signals(records[0].value)
+    assert isinstance(request, StartWorkflow)
+    assert f"id='A-1' (--id) and request_id='{request.request_id}' (--request-id)" in text
+
+
+def test_start_is_refused_when_its_id_is_empty(log: Log) -> None:
+    """An unset variable of a shell must not become a workflow with an ID that nobody chose."""
+
+    async def scenario() -> None:
+        async with Client(log, namespace="desk") as client:
+            with pytest.raises(UsageError, match="must not be empty"):
+                await client.start(echo, Order("A-1"), id="")
+        assert written(log, NAMES.signals) == []
+
+    asyncio.run(scenario())
 
 
 def test_start_returns_at_once_when_it_need_not_be_confirmed(log: Log, new_owner: NewOwner) -> None:

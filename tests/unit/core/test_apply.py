@@ -47,7 +47,7 @@ from weft.records import (
 
 ENDED_RUNS = [
     (WorkflowCompleted(0, NOW_MS, payload(5)), "completed", ""),
-    (WorkflowFailed(0, NOW_MS, BLIP), "failed", ""),
+    (WorkflowFailed(0, NOW_MS, BLIP), "failed", "ConnectionError: broken pipe"),
     (WorkflowCancelled(0, NOW_MS, "enough"), "cancelled", "enough"),
     (WorkflowTerminated(0, NOW_MS, "stop"), "terminated", "stop"),
     (WorkflowTimedOut(0, NOW_MS, 500), "timed_out", "not done within 500 ms"),

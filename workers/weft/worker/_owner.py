@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from weft.codec import encode
-from weft.errors import CommitUnknownError, FencedError, LogError
+from weft.errors import CommitUnknownError, FencedError, LogError, LogUnavailableError
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
 from weft.records import STATUSES, Reply, ReplyTo
@@ -145,9 +145,13 @@ class PartitionOwner:
     def _step(self) -> None:
         assert self._consumer is not None, "run() opens the consumer"
         self.last_step = time.monotonic()
-        records = self._consumer.poll(RECORDS_MAX, self._wait_s())
-        member = self._consumer.member() if self._assigned else None
         try:
+            records = self._consumer.poll(RECORDS_MAX, self._wait_s())
+        except LogUnavailableError as error:
+            self._wait_for_log(error)
+            return
+        try:
+            member = self._consumer.member() if self._assigned else None
             self._advance_takeovers()
             batch = self._take_turns(records)
             if member is not None:
@@ -158,6 +162,14 @@ class PartitionOwner:
             self._recover(error)
         else:
             self._after_commit(batch)
+
+    def _wait_for_log(self, error: LogUnavailableError) -> None:
+        """The log cannot be read at the moment: nothing is lost, but it must not go on for ever."""
+        self._failures += 1
+        if self._failures > _RECOVERIES_MAX:
+            raise error
+        logger.warning("the log cannot be read: %s", error)
+        time.sleep(_RECOVERY_PAUSE_S * min(self._failures, 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
         batch = Batch(self._namespace)

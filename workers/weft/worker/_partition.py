@@ -52,6 +52,9 @@ from weft.worker._cell import Cell, page_key
 from weft.worker._turn import Turn
 from weft.workflow import Workflow
 
+WAITERS_MAX = 1000
+"""Clients that one workflow remembers as waiting: those that gave up are not told apart from those that wait."""
+
 
 class Partition:
     """Everything that the owner of partition `number` knows. Used by one thread."""
@@ -262,6 +265,8 @@ class Partition:
         elif cell.ended and cell.workflow_id not in self._dirty:
             batch.reply(to, answers.ended(to, cell))
         else:
+            if len(cell.waiters) >= WAITERS_MAX:
+                del cell.waiters[next(iter(cell.waiters))]  # who still waits asks again
             cell.waiters[to.request] = to
             if not cell.ended:
                 batch.reply(to, answers.running(to, cell))
