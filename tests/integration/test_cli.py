@@ -45,7 +45,7 @@ def test_workflow_is_started_and_its_result_printed(dev: Serving) -> None:
     answer = weft("start", "hello", "--input", '"Ada"', "--wait")
     assert (answer.status, answer.stdout) == (0, '"Hello, ADA!"\n')
     started = weft("start", "hello", "--input", '"Zoë"', "--id", "h-1", "--json").document
-    assert (started["id"], bool(started["run_id"])) == ("h-1", True)
+    assert (started["workflow_id"], bool(started["run_id"])) == ("h-1", True)
     assert weft("result", "h-1").stdout == '"Hello, ZOË!"\n'
     result = weft("result", "h-1", "--json").document
     assert result == {**started, "result": "Hello, ZOË!"}
@@ -142,7 +142,7 @@ def test_failed_workflow_is_an_error_that_tells_why(dev: Serving) -> None:
 def test_workflow_is_cancelled_or_terminated(dev: Serving) -> None:
     for name, status in (("cancel", "cancelled"), ("terminate", "terminated")):
         weft("start", "approve", "--input", "{}", "--id", name)
-        assert weft(name, name, "--reason", "not needed", "--json").document["id"] == name
+        assert weft(name, name, "--reason", "not needed", "--json").document["workflow_id"] == name
         assert weft("result", name, "--json").error["status"] == status
         assert weft("show", name, "--json").document["reason"] == "not needed"
         assert "has ended" in weft(name, name).stderr

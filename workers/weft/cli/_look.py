@@ -130,7 +130,7 @@ async def history(common: Common, id: IdArgument) -> None:
     if common.output.as_json:
         started = events[0]
         assert isinstance(started, WorkflowStarted), "every history begins with it"
-        common.output.document({"id": id, "run_id": started.run_id, "events": events})
+        common.output.document({"workflow_id": id, "run_id": started.run_id, "events": events})
         return
     common.output.table(("EVENT", "TIME (UTC)", "TYPE", "WHAT"), history_rows(events))
 

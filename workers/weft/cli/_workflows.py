@@ -54,7 +54,7 @@ async def start(
             on_conflict=on_conflict,
             request_id=request_id,
         )
-        started = {"id": handle.id, "run_id": handle.run_id}
+        started = {"workflow_id": handle.id, "run_id": handle.run_id}
         text = f"started {handle.id}, run {handle.run_id}"
         if wait:
             if not common.output.as_json:
@@ -75,7 +75,7 @@ async def result(
     async with common.client() as client:
         handle = client.handle(id)
         value = await handle.result(timeout=duration(timeout))
-        _show_result(common, {"id": id, "run_id": handle.run_id, "result": value})
+        _show_result(common, {"workflow_id": id, "run_id": handle.run_id, "result": value})
 
 
 def _show_result(common: Common, document: dict[str, Any]) -> None:
@@ -97,18 +97,18 @@ async def signal(
     value = json_value(payload, "--payload")
     async with common.client() as client:
         await client.handle(id).signal(name, value, id=signal_id)
-    common.output.answer(f"{id} has signal {name}", {"id": id, "signal": name})
+    common.output.answer(f"{id} has signal {name}", {"workflow_id": id, "signal": name})
 
 
 async def cancel(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:
     """Ask a workflow to end; it may clean up first."""
     async with common.client() as client:
         await client.handle(id).cancel(reason)
-    common.output.answer(f"{id} is asked to end", {"id": id, "cancelled": True})
+    common.output.answer(f"{id} is asked to end", {"workflow_id": id, "cancelled": True})
 
 
 async def terminate(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:
     """End a workflow at once; its code sees nothing."""
     async with common.client() as client:
         await client.handle(id).terminate(reason)
-    common.output.answer(f"{id} is terminated", {"id": id, "terminated": True})
+    common.output.answer(f"{id} is terminated", {"workflow_id": id, "terminated": True})
