@@ -87,7 +87,12 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 coroutine = task.get_coro()
                 if not task.done() and coroutine is not None:
                     task._log_destroy_pending = False  # type: ignore[attr-defined]
-                    abandon(coroutine)
+                    # As the task itself: `asyncio.timeout` in a `finally` block refuses to work outside of one.
+                    asyncio.tasks._enter_task(self, task)
+                    try:
+                        abandon(coroutine)
+                    finally:
+                        asyncio.tasks._leave_task(self, task)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
