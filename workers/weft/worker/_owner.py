@@ -82,6 +82,7 @@ class PartitionOwner:
         self._positions: dict[tuple[str, int], int] = {}
         self._assigned_at: dict[int, float] = {}
         self._failures = 0
+        self._poll_failures = 0
         self._report_at = 0.0
         self._stopping = threading.Event()
         self._drain_until = 0.0
@@ -150,6 +151,7 @@ class PartitionOwner:
         except LogUnavailableError as error:
             self._wait_for_log(error)
             return
+        self._poll_failures = 0
         try:
             member = self._consumer.member() if self._assigned else None
             self._advance_takeovers()
@@ -164,12 +166,15 @@ class PartitionOwner:
             self._after_commit(batch)
 
     def _wait_for_log(self, error: LogUnavailableError) -> None:
-        """The log cannot be read at the moment: nothing is lost, but it must not go on for ever."""
-        self._failures += 1
-        if self._failures > _RECOVERIES_MAX:
+        """The log cannot be read at the moment: nothing is lost, but it must not go on for ever.
+
+        Counted apart from failed commits: an idle worker commits nothing that would set their count back.
+        """
+        self._poll_failures += 1
+        if self._poll_failures > _RECOVERIES_MAX:
             raise error
         logger.warning("the log cannot be read: %s", error)
-        time.sleep(_RECOVERY_PAUSE_S * min(self._failures, 10))
+        time.sleep(_RECOVERY_PAUSE_S * min(self._poll_failures, 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
         batch = Batch(self._namespace)

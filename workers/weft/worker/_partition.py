@@ -262,12 +262,8 @@ class Partition:
         to = query.reply_to
         if cell is None or (query.run_id and query.run_id != cell.run_id):
             batch.reply(to, answers.unknown(to))
-        elif cell.ended and cell.workflow_id not in self._dirty:
-            batch.reply(to, answers.ended(to, cell))
         else:
-            if len(cell.waiters) >= WAITERS_MAX:
-                del cell.waiters[next(iter(cell.waiters))]  # who still waits asks again
-            cell.waiters[to.request] = to
+            self._answer_at_end(cell, to, batch)
             if not cell.ended:
                 batch.reply(to, answers.running(to, cell))
 
@@ -361,10 +357,17 @@ class Partition:
             return
         if to.until == "accepted":
             batch.reply(to, answers.accepted(to, cell))
-        elif cell.ended and cell.workflow_id not in self._dirty:
-            batch.reply(to, answers.ended(to, cell))
         else:
-            cell.waiters[to.request] = to
+            self._answer_at_end(cell, to, batch)
+
+    def _answer_at_end(self, cell: Cell, to: ReplyTo, batch: Batch) -> None:
+        """Answer at once when the end is on the log already, else with the batch that brings it there."""
+        if cell.ended and cell.workflow_id not in self._dirty:
+            batch.reply(to, answers.ended(to, cell))
+            return
+        if to.request not in cell.waiters and len(cell.waiters) >= WAITERS_MAX:
+            del cell.waiters[next(iter(cell.waiters))]  # who still waits asks again
+        cell.waiters[to.request] = to
 
     def _purge(self, cell: Cell, request: PurgeWorkflow, batch: Batch) -> str:
         if request.run_id and request.run_id != cell.run_id:
