@@ -24,6 +24,7 @@ LOWER_PACKAGES: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"weft.log.kafka"},
     "sqlite3": {"weft.log.embedded"},
+    "fsspec": {"weft.payloads"},
     "pydantic": {"weft.codec", "weft.cli", "weft.worker"},
     "pydantic_settings": {"weft.cli", "weft.worker"},
     "typer": {"weft.cli"},
