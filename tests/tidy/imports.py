@@ -13,6 +13,7 @@ from tests.tidy.source import CHECKOUT, ROOTS
 
 LOWER_PACKAGES: dict[str, set[str]] = {
     "weft.errors": set(),
+    "weft.host": set(),
     "weft.records": set(),
     "weft.codec": {"weft.errors", "weft.records"},
     "weft.log": {"weft.errors"},
@@ -38,6 +39,11 @@ NOT_IN_THE_CORE = {
     "asyncio", "datetime", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid",
 }  # fmt: skip
 """Clocks, chance and I/O: these enter the core as arguments."""
+
+
+ASKS_THE_HOST = {"weft.client", "weft.worker"}
+OF_THE_HOST = {"random", "secrets", "time"}
+"""Clocks and chance of those that run on any host; `weft.host.Host` gives them, threads too."""
 
 
 def packages_by_root() -> dict[str, set[str]]:
@@ -105,6 +111,8 @@ def _why_not(module: str, name: str, packages: dict[str, set[str]]) -> str | Non
         return "not a library that the distribution depends on"
     if _package(module) == "weft.core" and top in NOT_IN_THE_CORE:
         return "the core has no clock, no chance and no I/O"
+    if _package(module) in ASKS_THE_HOST and top in OF_THE_HOST:
+        return "ask the host (`weft.host.Host`): this code runs on simulated ones too"
     return None
 
 

@@ -26,11 +26,25 @@ def test_every_module_that_may_sleep_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["import time\ntime.sleep(1)", "from time import sleep", "pause = time.sleep"]
+    "source",
+    [
+        "import time\ntime.sleep(1)",
+        "from time import sleep",
+        "pause = time.sleep",
+        "self._host.sleep(1)",
+    ],
 )
 def test_checker_finds_the_sleep(source: str) -> None:
     assert len(calls.findings(source, "weft.client")) == 1
     assert calls.findings(source, "weft.log.embedded._x") == []
+
+
+@pytest.mark.parametrize(
+    "source", ["threading.Thread(target=f)", "from threading import Event", "threading.Event()"]
+)
+def test_checker_finds_threads_that_pass_the_host_by(source: str) -> None:
+    assert len(calls.findings(source, "weft.worker._x")) == 1
+    assert calls.findings(source, "weft.metrics") == []
 
 
 @pytest.mark.parametrize("source", ["await asyncio.sleep(1)", "ctx.sleep(1)", "time.monotonic()"])

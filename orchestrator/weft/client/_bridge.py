@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from weft.codec import MalformedError, decode_reply
 from weft.errors import LogError, LogUnavailableError, UsageError, WeftError
+from weft.host import HOST, Host, Thread
 from weft.log import FROM_END, DeliveryCallback, Log, LogRecord
 from weft.records import Reply
 
@@ -43,12 +44,15 @@ class Waiting(Protocol):
 class Bridge:
     """Sends records and hands replies to the requests that wait for them. Methods are for the loop's thread."""
 
-    def __init__(self, log: Log, replies_topic: str, *, client_id: str, partition: int) -> None:
+    def __init__(
+        self, log: Log, replies_topic: str, *, client_id: str, partition: int, host: Host = HOST
+    ) -> None:
         """Blocks: asks the log where the replies end, so that none is missed that is asked for from now on."""
         self.requests: dict[str, Waiting] = {}
         """Waiting requests by their request ID."""
         self.heard_at: dict[int, float] = {}
         """When the owner of a partition last answered, in the loop's time."""
+        self._host = host
         self._key = client_id.encode()
         self._lock = threading.Lock()
         self._calls: list[Call] = []
@@ -56,9 +60,9 @@ class Bridge:
         self._is_closing = False
         self._failing: set[str] = set()
         """Topics whose last record could not be written: their log may block before it takes the next one."""
-        self._stopping = threading.Event()
+        self._stopping = host.event()
         self._broken: WeftError | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: list[Thread] = []
         self._reader = log.reader()
         try:
             self._reader.assign({(replies_topic, partition): FROM_END})
@@ -74,7 +78,7 @@ class Bridge:
             ("weft-client-deliveries", self._serve_deliveries),
             ("weft-client-replies", self._read_replies),
         ):
-            thread = threading.Thread(target=self._keep, args=(serve,), name=name, daemon=True)
+            thread = self._host.thread(self._keep, name, serve)
             self._threads.append(thread)
             thread.start()
 

@@ -19,6 +19,7 @@ from weft.client._start import Start, StartOptions, decode_any
 from weft.client._state import read_fields
 from weft.client._texts import already_started, repeatable
 from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
+from weft.host import HOST, Host
 from weft.log import Log, open_log
 from weft.records import ENDED, STATUSES, OnConflict
 from weft.topics import Namespace
@@ -36,9 +37,9 @@ class Client:
     One client serves thousands of calls at once; all of them belong to the event loop that opened it.
     """
 
-    def __init__(self, log: Log, *, namespace: str = "default") -> None:
+    def __init__(self, log: Log, *, namespace: str = "default", host: Host = HOST) -> None:
         """On a log that is open already, and stays open. Raises UsageError for a bad namespace."""
-        self._session = Session(lambda: log, Namespace(namespace), owns_log=False)
+        self._session = Session(lambda: log, Namespace(namespace), owns_log=False, host=host)
 
     @classmethod
     def connect(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -16,6 +15,7 @@ from weft.client._request import Address, Request
 from weft.client._texts import not_answered, not_confirmed, not_ended, unknown
 from weft.codec import encode
 from weft.errors import TopicError, UsageError
+from weft.host import HOST, Host
 from weft.log import Log
 from weft.records import Reply, ReplyTo, SignalsRecord, StartWorkflow
 from weft.topics import Namespace, check_workflow_id, partition_of
@@ -36,12 +36,18 @@ class Session:
     """`open_log` is called when the client opens; with `owns_log` the log is closed with it."""
 
     def __init__(
-        self, open_log: Callable[[], Log], namespace: Namespace, *, owns_log: bool
+        self,
+        open_log: Callable[[], Log],
+        namespace: Namespace,
+        *,
+        owns_log: bool,
+        host: Host = HOST,
     ) -> None:
         self.namespace = namespace
-        self.client_id = secrets.token_hex(8)
+        self.client_id = host.token()
         self.log_name = ""
         self.partition_count = 0
+        self.host = host
         self._open_log = open_log
         self._owns_log = owns_log
         self._connection: _Connection | None = None
@@ -79,7 +85,11 @@ class Session:
             self._replies_partition = partition_of(self.client_id.encode(), self.partition_count)
             replies = self.namespace.replies
             bridge = Bridge(
-                log, replies, client_id=self.client_id, partition=self._replies_partition
+                log,
+                replies,
+                client_id=self.client_id,
+                partition=self._replies_partition,
+                host=self.host,
             )
         except BaseException:
             if self._owns_log:

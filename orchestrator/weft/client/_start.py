@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import Any, TypedDict
 
@@ -73,7 +72,7 @@ class Start:
         )
         self._on_conflict = on_conflict
         self.request_id = request_id or session.new_id()
-        generated_id = request_id or secrets.token_hex(8)
+        generated_id = request_id or session.host.token()
         self.address: Address = session.address(generated_id if id is None else id)
 
     def record(self, reply_to: ReplyTo | None) -> StartWorkflow:

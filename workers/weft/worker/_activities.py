@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 
+from weft.host import HOST, Host
 from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace
@@ -39,6 +39,7 @@ class ActivityWorker:
         instance_id: str,
         concurrency: int = 100,
         session_timeout_s: float = 6.0,
+        host: Host = HOST,
     ) -> None:
         self.queue = queue
         self._runner = runner
@@ -51,10 +52,9 @@ class ActivityWorker:
             concurrency=concurrency,
             session_timeout_s=session_timeout_s,
             begin=self._begin_soon,
+            host=host,
         )
-        self._thread = threading.Thread(
-            target=self._feed.run, name=f"weft-tasks-{queue}", daemon=True
-        )
+        self._thread = host.thread(self._feed.run, f"weft-tasks-{queue}")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._attempts: set[asyncio.Task[None]] = set()
         self._wake_planned = False

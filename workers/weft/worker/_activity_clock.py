@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
+
+from weft.host import HOST, Host
 
 LONG_S = 1.0
 """An attempt that has been running for so long is reported as started."""
@@ -16,7 +17,16 @@ OnLong = Callable[[int], None]
 class AttemptClock:
     """Watches one attempt with one timer at a time: first until it counts as long, then until its time is over."""
 
-    __slots__ = ("_began_s", "_expire", "_handle", "_loop", "_on_long", "_timeout_s", "expired")
+    __slots__ = (
+        "_began_s",
+        "_expire",
+        "_handle",
+        "_host",
+        "_loop",
+        "_on_long",
+        "_timeout_s",
+        "expired",
+    )
 
     def __init__(
         self,
@@ -25,12 +35,14 @@ class AttemptClock:
         on_long: OnLong | None,
         expire: Callable[[], object],
         began_s: Callable[[], float] | None = None,
+        host: Host = HOST,
     ) -> None:
         self._loop = loop
         self._timeout_s = timeout_s
         self._on_long = on_long
         self._expire = expire
         self._began_s = began_s
+        self._host = host
         self.expired = False
         self._handle = loop.call_later(
             timeout_s if on_long is None or timeout_s < LONG_S else LONG_S, self._look, loop.time()
@@ -50,7 +62,7 @@ class AttemptClock:
             return
         if self._on_long is not None and ran_s >= LONG_S:
             on_long, self._on_long = self._on_long, None
-            on_long(int((time.time() - ran_s) * 1000))
+            on_long(int((self._host.time() - ran_s) * 1000))
         wait_s = self._timeout_s - ran_s
         if self._on_long is not None:
             wait_s = min(wait_s, LONG_S - ran_s)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from weft.codec import MalformedError, decode_task
 from weft.errors import FencedError, LogError
+from weft.host import HOST, Host
 from weft.log import GroupConsumer, Log, LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import AttemptCompleted, AttemptFailed
@@ -52,6 +51,7 @@ class TaskFeed:
         concurrency: int,
         session_timeout_s: float,
         begin: Callable[[list[TakenTask]], None],
+        host: Host = HOST,
     ) -> None:
         self._log = log
         self._topic = namespace.tasks(queue)
@@ -61,7 +61,8 @@ class TaskFeed:
         self._concurrency = concurrency
         self._session_timeout_s = session_timeout_s
         self._begin = begin
-        self._writer = ResultWriter(log, namespace.results, self._note_durable)
+        self._host = host
+        self._writer = ResultWriter(log, namespace.results, self._note_durable, host)
         self._consumer: GroupConsumer | None = None
         self._offsets = QueueOffsets(self._topic)
         self._held: list[LogRecord] = []
@@ -77,9 +78,9 @@ class TaskFeed:
         self._joined_s = 0.0
         self._fenced = False
         self._in_trouble = True
-        self._room = threading.Event()
-        self._stopping = threading.Event()
-        self._finishing = threading.Event()
+        self._room = host.event()
+        self._stopping = host.event()
+        self._finishing = host.event()
         self._on_stopped: Callable[[], None] | None = None
         self.waits = False
         """The thread has nothing to do until an attempt ends: then call `wake`."""
@@ -91,7 +92,9 @@ class TaskFeed:
         """In the group: with partitions, or for so long that others must have them all."""
         if self.error is not None or self._in_trouble:
             return False
-        return bool(self._offsets) or time.monotonic() - self._joined_s > self._session_timeout_s
+        return (
+            bool(self._offsets) or self._host.monotonic() - self._joined_s > self._session_timeout_s
+        )
 
     def write(self, taken: TakenTask, result: AttemptCompleted | AttemptFailed) -> None:
         """Write the result of a task that was taken."""
@@ -189,7 +192,7 @@ class TaskFeed:
             instance_id=self._instance_id,
             session_timeout_s=self._session_timeout_s,
         )
-        self._joined_s = time.monotonic()
+        self._joined_s = self._host.monotonic()
 
     def _rest(self) -> None:
         self._in_trouble = True
@@ -210,7 +213,7 @@ class TaskFeed:
         if self._writer.error is not None:
             raise self._writer.error
         if self._done_count >= _COMMIT_TASKS or (
-            self._done_count and time.monotonic() >= self._commit_due_s
+            self._done_count and self._host.monotonic() >= self._commit_due_s
         ):
             self._commit_what_is_ours()
 
@@ -219,7 +222,7 @@ class TaskFeed:
         return min(self._concurrency - running_count, _UNWRITTEN_MAX - self._unwritten_count)
 
     def _wait_for_room(self) -> None:
-        now_s = time.monotonic()
+        now_s = self._host.monotonic()
         self._full_since_s = self._full_since_s or now_s
         if self._paused or now_s - self._full_since_s >= _PAUSE_AFTER_S:
             self._pause()
@@ -251,7 +254,7 @@ class TaskFeed:
             self._consumer.resume(list(self._offsets))
         wait_s = _POLL_S
         if self._done_count:
-            wait_s = min(wait_s, max(0.0, self._commit_due_s - time.monotonic()))
+            wait_s = min(wait_s, max(0.0, self._commit_due_s - self._host.monotonic()))
         return self._consumer.poll(min(room, _BATCH_MAX), wait_s)
 
     def _take(self, records: Iterable[LogRecord]) -> None:
@@ -297,12 +300,12 @@ class TaskFeed:
                 raise
             # In a rebalance that is normal: the next poll tells which partitions are still ours.
             logger.info("%s: offsets were not committed, trying again: %s", self._topic, error)
-            self._commit_due_s = time.monotonic() + _TROUBLE_PAUSE_S
+            self._commit_due_s = self._host.monotonic() + _TROUBLE_PAUSE_S
 
     def _commit(self, partitions: Iterable[int]) -> None:
         assert self._consumer is not None, "joined before every step"
         self._done_count = 0
-        self._commit_due_s = time.monotonic() + _COMMIT_S
+        self._commit_due_s = self._host.monotonic() + _COMMIT_S
         next_offsets = self._offsets.next_offsets(partitions)
         if not next_offsets:
             return

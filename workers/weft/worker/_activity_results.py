@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 
 from weft.codec import MalformedError, encode
 from weft.errors import CommitUnknownError, LogError, RecordTooLargeError
+from weft.host import HOST, Host
 from weft.log import Log, LogRecord, Producer
 from weft.records import (
     ActivityTask,
@@ -73,7 +73,10 @@ def _workflow_id(key: bytes) -> str:
 class ResultWriter:
     """Writes to the results topic. `write` and `write_started` may be called from any thread, the rest from one."""
 
-    def __init__(self, log: Log, topic: str, on_durable: Callable[[], None]) -> None:
+    def __init__(
+        self, log: Log, topic: str, on_durable: Callable[[], None], host: Host = HOST
+    ) -> None:
+        self._host = host
         self._log = log
         self._topic = topic
         self._producer: Producer | None = None
@@ -110,8 +113,8 @@ class ResultWriter:
     def serve(self) -> None:
         """Serve delivery callbacks, and write again what was refused."""
         self._opened.poll(0)
-        if self._unsent and time.monotonic() >= self._retry_at_s:
-            self._retry_at_s = time.monotonic() + _RETRY_S
+        if self._unsent and self._host.monotonic() >= self._retry_at_s:
+            self._retry_at_s = self._host.monotonic() + _RETRY_S
             for _ in range(len(self._unsent)):
                 self._produce(self._unsent.popleft())
 
@@ -124,13 +127,13 @@ class ResultWriter:
         """Wait until everything that was written is durable."""
         if self._producer is None:
             return
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = self._host.monotonic() + timeout_s
         while True:
             self.serve()
-            undelivered_count = self._opened.flush(max(0.0, deadline_s - time.monotonic()))
+            undelivered_count = self._opened.flush(max(0.0, deadline_s - self._host.monotonic()))
             if not (undelivered_count or self._unsent):
                 return
-            if self.error is not None or time.monotonic() >= deadline_s:
+            if self.error is not None or self._host.monotonic() >= deadline_s:
                 logger.error(
                     "%s results could not be written; their activities will run again",
                     undelivered_count + len(self._unsent),

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
+
+from weft.host import HOST, Host, JobQueue
 
 _IDLE_S = 10.0
 
@@ -36,7 +37,6 @@ class Job:
 
     def run(self) -> None:
         """In the thread."""
-        self.started_s = time.monotonic()
         outcome: tuple[Any, BaseException | None]
         try:
             outcome = (self._context.run(self._call), None)
@@ -54,9 +54,10 @@ class Job:
 class ActivityThreads:
     """Up to `count_max` daemon threads, made when they are needed. Thread-safe."""
 
-    def __init__(self, count_max: int) -> None:
+    def __init__(self, count_max: int, host: Host = HOST) -> None:
+        self._host = host
         self._count_max = count_max
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: JobQueue = host.job_queue()
         self._lock = threading.Lock()
         self._threads = 0
         """That count: an abandoned one does not."""
@@ -93,7 +94,7 @@ class ActivityThreads:
     def _hire(self) -> None:
         if self._queued > self._threads - self._busy and self._threads < self._count_max:
             self._threads += 1
-            threading.Thread(target=self._work, name="weft-activity", daemon=True).start()
+            self._host.thread(self._work, "weft-activity").start()
 
     def _work(self) -> None:
         while True:
@@ -121,7 +122,7 @@ class ActivityThreads:
             if job.abandoned:
                 return True
             self._busy += 1
-            job.started_s = time.monotonic()
+            job.started_s = self._host.monotonic()
         job.run()
         return self._end(job)
 

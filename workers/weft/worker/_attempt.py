@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from weft.activity import Activity, ActivityInfo, current
 from weft.codec import encode_payload
 from weft.errors import Failure, UsageError
+from weft.host import HOST, Host
 from weft.metrics import WorkerMetrics
 from weft.records import (
     ActivityTask,
@@ -73,11 +74,13 @@ class AttemptRunner:
         metrics: WorkerMetrics,
         *,
         threads_max: int = 100,
+        host: Host = HOST,
     ) -> None:
         self._known = {name: _Known(activity, metrics) for name, activity in activities.items()}
         self._metrics = metrics
         self._running = metrics.activities_running
-        self._threads = ActivityThreads(threads_max)
+        self._threads = ActivityThreads(threads_max, host)
+        self._host = host
 
     @property
     def threads_abandoned_count(self) -> int:
@@ -137,7 +140,9 @@ class AttemptRunner:
         own = asyncio.current_task()
         assert own is not None, "attempts run in asyncio tasks"
         cancelling = own.cancelling()
-        clock = AttemptClock(own.get_loop(), task.start_to_close_ms / 1000, on_long, own.cancel)
+        clock = AttemptClock(
+            own.get_loop(), task.start_to_close_ms / 1000, on_long, own.cancel, host=self._host
+        )
         try:
             value = await known.activity.function(*arguments)
         except asyncio.CancelledError as error:
@@ -166,7 +171,12 @@ class AttemptRunner:
         loop = asyncio.get_running_loop()
         job = Job(loop, partial(known.activity.function, *arguments))
         clock = AttemptClock(
-            loop, task.start_to_close_ms / 1000, on_long, job.outcome.cancel, lambda: job.started_s
+            loop,
+            task.start_to_close_ms / 1000,
+            on_long,
+            job.outcome.cancel,
+            lambda: job.started_s,
+            self._host,
         )
         self._threads.submit(job)
         try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from weft.host import HOST, Host
 from weft.records import ActivityTask, ResultsRecord
 from weft.worker._attempt import AttemptRunner
 
@@ -15,10 +15,10 @@ from weft.worker._attempt import AttemptRunner
 class InlineRunner:
     """`submit` starts attempts, `take` hands over the results that have come since. One caller's thread."""
 
-    def __init__(self, runner: AttemptRunner) -> None:
+    def __init__(self, runner: AttemptRunner, host: Host = HOST) -> None:
         self._runner = runner
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="weft-inline", daemon=True)
+        self._loop = host.event_loop()
+        self._thread = host.thread(self._serve, "weft-inline")
         self._results: deque[tuple[object, str, ResultsRecord]] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.running = 0

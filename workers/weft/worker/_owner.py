@@ -8,13 +8,12 @@ partitions' memory, take a new producer, and read back from the log what really 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.codec import encode
 from weft.errors import CommitUnknownError, FencedError, LogError, LogUnavailableError
+from weft.host import HOST, Host
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
 from weft.records import STATUSES, Reply, ReplyTo
@@ -58,7 +57,7 @@ class PartitionOwner:
         metrics: WorkerMetrics,
         instance_id: str,
         session_timeout_s: float = 6.0,
-        clock: Callable[[], float] = time.time,
+        host: Host = HOST,
     ) -> None:
         self._log = log
         self._namespace = namespace
@@ -69,7 +68,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._instance_id = instance_id
         self._session_timeout_s = session_timeout_s
-        self._clock = clock
+        self._host = host
         self._transactional_id = f"weft-{namespace.name}-{instance_id}"
         self._topics = (namespace.signals, namespace.results, namespace.messages, namespace.queries)
         self._producer: TransactionalProducer | None = None
@@ -84,9 +83,9 @@ class PartitionOwner:
         self._failures = 0
         self._poll_failures = 0
         self._report_at = 0.0
-        self._stopping = threading.Event()
+        self._stopping = host.event()
         self._drain_until = 0.0
-        self.last_step = time.monotonic()
+        self.last_step = host.monotonic()
 
     # From outside.
 
@@ -97,7 +96,7 @@ class PartitionOwner:
 
     def stop(self, drain_s: float) -> None:
         """Finish what is under way, for at most `drain_s`, then let `run` return."""
-        self._drain_until = time.monotonic() + drain_s
+        self._drain_until = self._host.monotonic() + drain_s
         self._stopping.set()
 
     def run(self) -> None:
@@ -145,7 +144,7 @@ class PartitionOwner:
 
     def _step(self) -> None:
         assert self._consumer is not None, "run() opens the consumer"
-        self.last_step = time.monotonic()
+        self.last_step = self._host.monotonic()
         try:
             records = self._consumer.poll(RECORDS_MAX, self._wait_s())
         except LogUnavailableError as error:
@@ -174,11 +173,11 @@ class PartitionOwner:
         if self._poll_failures > _RECOVERIES_MAX:
             raise error
         logger.warning("the log cannot be read: %s", error)
-        time.sleep(_RECOVERY_PAUSE_S * min(self._poll_failures, 10))
+        self._host.sleep(_RECOVERY_PAUSE_S * min(self._poll_failures, 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
         batch = Batch(self._namespace)
-        now_ms = int(self._clock() * 1000)
+        now_ms = int(self._host.time() * 1000)
         serving = self._serving
         for partition in self._fresh:
             partition.resume_blocked(batch, now_ms)
@@ -217,7 +216,7 @@ class PartitionOwner:
         if not batch.writes and only_queries:
             return
         assert self._producer is not None, "run() makes the producer"
-        began = time.perf_counter()
+        began = self._host.monotonic()
         self._positions.update(batch.next_offsets)
         next_offsets = dict(batch.next_offsets)
         for number in batch.partitions:
@@ -232,7 +231,7 @@ class PartitionOwner:
         producer.commit(_COMMIT_TIMEOUT_S)
         self._failures = 0
         self._metrics.batch_records.observe(batch.record_count)
-        self._metrics.transaction_seconds.observe(time.perf_counter() - began)
+        self._metrics.transaction_seconds.observe(self._host.monotonic() - began)
 
     def _after_commit(self, batch: Batch) -> None:
         for to, reply in batch.replies:
@@ -258,16 +257,16 @@ class PartitionOwner:
             due_ms for partition in self._serving.values() if (due_ms := partition.next_due_ms())
         ]
         if due:
-            wait_s = min(wait_s, max(0.0, min(due) / 1000 - self._clock()))
+            wait_s = min(wait_s, max(0.0, min(due) / 1000 - self._host.time()))
         return wait_s
 
     # Taking over.
 
     def _begin_takeover(self, partitions: Sequence[int]) -> None:
         for number in partitions:
-            self._assigned_at[number] = time.monotonic()
+            self._assigned_at[number] = self._host.monotonic()
         self._takeovers.append(
-            Takeover(self._log, self._namespace, partitions, self._new_partition)
+            Takeover(self._log, self._namespace, partitions, self._new_partition, self._host)
         )
 
     def _new_partition(self, number: int) -> Partition:
@@ -277,6 +276,7 @@ class PartitionOwner:
             partition_count=self._partition_count,
             workflows=self._workflows,
             queues=self._queues,
+            host=self._host,
         )
 
     def _advance_takeovers(self) -> None:
@@ -302,7 +302,7 @@ class PartitionOwner:
             self._consumer.member(),
             {position: self._positions[position] for position in wanted},
             instance_id=self._instance_id,
-            now_ms=int(self._clock() * 1000),
+            now_ms=int(self._host.time() * 1000),
         )
 
     def _serve(self, partition: Partition) -> None:
@@ -310,7 +310,7 @@ class PartitionOwner:
         self._serving[partition.number] = partition
         self._fresh.append(partition)
         self._consumer.resume([partition.number])
-        seconds = time.monotonic() - self._assigned_at[partition.number]
+        seconds = self._host.monotonic() - self._assigned_at[partition.number]
         self._metrics.rebuild_seconds.observe(seconds)
         logger.info(
             "partition %s of %s is served: %s workflows after %.2f s",
@@ -343,7 +343,7 @@ class PartitionOwner:
             if self._failures > _RECOVERIES_MAX:
                 raise problem
             logger.warning("a commit failed (%s); rebuilding %s", problem, sorted(self._assigned))
-            time.sleep(_RECOVERY_PAUSE_S * min(self._failures - 1, 10))
+            self._host.sleep(_RECOVERY_PAUSE_S * min(self._failures - 1, 10))
             try:
                 self._start_over()
                 problem = None
@@ -381,7 +381,7 @@ class PartitionOwner:
         """Let inline activities finish and commit what they gave, as long as there is time."""
         if self._consumer is not None and self._assigned:
             self._consumer.pause(sorted(self._assigned))
-        while self._inline.running and time.monotonic() < self._drain_until:
+        while self._inline.running and self._host.monotonic() < self._drain_until:
             self._step()
 
     def _close(self) -> None:
@@ -395,7 +395,7 @@ class PartitionOwner:
         self._replies.close()
 
     def _report(self) -> None:
-        now = time.monotonic()
+        now = self._host.monotonic()
         if now < self._report_at:
             return
         self._report_at = now + _REPORT_S

@@ -8,8 +8,6 @@ truth.
 from __future__ import annotations
 
 import heapq
-import random
-import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from typing import Any
@@ -25,6 +23,7 @@ from weft.codec import (
 )
 from weft.core import Due, Run, decide, decide_start
 from weft.errors import InvariantViolation, UsageError
+from weft.host import HOST, Host
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import (
@@ -67,6 +66,7 @@ class Partition:
         partition_count: int,
         workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
+        host: Host = HOST,
     ) -> None:
         self.number = number
         self.cells: dict[str, Cell] = {}
@@ -79,6 +79,7 @@ class Partition:
         """Records put aside, by topic."""
         self._namespace = namespace
         self._partition_count = partition_count
+        self._host = host
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
         self._turn = Turn(number, namespace=namespace.name, workflows=workflows, queues=queues)
         self._clock: list[tuple[int, str]] = []
@@ -343,7 +344,7 @@ class Partition:
         self.cells[cell.workflow_id] = cell
         decision = decide_start(
             request,
-            run_id=secrets.token_hex(8),
+            run_id=self._host.token(),
             version=self._turn.version_of(request.workflow),
             now_ms=now_ms,
         )
@@ -419,7 +420,7 @@ class Partition:
             self._turn.defer(cell, source, request, now_ms)
             self._touch(cell)
             return
-        decision = decide(run, request, now_ms=now_ms, draw=random.random())  # noqa: S311  # jitter
+        decision = decide(run, request, now_ms=now_ms, draw=self._host.random())
         if decision.events:
             self._turn.take(cell, decision, batch, source=source, record=request)
             self._touch(cell)
@@ -434,7 +435,7 @@ class Partition:
                 self._touch(cell)
                 return
         else:
-            decision = decide(run, Due(), now_ms=now_ms, draw=random.random())  # noqa: S311  # jitter
+            decision = decide(run, Due(), now_ms=now_ms, draw=self._host.random())
             if decision.events:
                 self._turn.take(cell, decision, batch)
                 self._touch(cell)

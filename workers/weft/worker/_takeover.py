@@ -8,10 +8,10 @@ seen every earlier transaction, committed or gone. Only then is the partition se
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 
 from weft.codec import decode_claim, encode
+from weft.host import HOST, Host
 from weft.log import (
     FROM_START,
     GroupMember,
@@ -39,10 +39,11 @@ class Takeover:
         namespace: Namespace,
         numbers: Iterable[int],
         make: Callable[[int], Partition],
+        host: Host = HOST,
     ) -> None:
         self._namespace = namespace
         self._pending = {number: make(number) for number in numbers}
-        self._nonces = {number: secrets.token_hex(8) for number in self._pending}
+        self._nonces = {number: host.token() for number in self._pending}
         self._reader = log.reader()
         self.claimed = False
         self.record_count = 0

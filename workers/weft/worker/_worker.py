@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from weft.activity import Activity
 from weft.errors import LogError, TopicError, UsageError
+from weft.host import HOST, Host, Thread
 from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace, catalogue, check, partition_count, queues
@@ -49,9 +48,11 @@ class Worker:
         metrics: WorkerMetrics | None = None,
         drain_s: float = 30.0,
         session_timeout_s: float = 6.0,
+        host: Host = HOST,
     ) -> None:
         self.metrics = metrics or WorkerMetrics()
         self._log = log
+        self._host = host
         self._namespace = Namespace(namespace)
         self._workflows = _by_name("workflow", workflows)
         self._activities = _by_name("activity", activities)
@@ -62,9 +63,9 @@ class Worker:
         self._concurrency = concurrency
         self._drain_s = drain_s
         self._session_timeout_s = session_timeout_s
-        self._stopping = threading.Event()
+        self._stopping = host.event()
         self._owner: PartitionOwner | None = None
-        self._owner_thread: threading.Thread | None = None
+        self._owner_thread: Thread | None = None
         self._owner_error: BaseException | None = None
         self._activity_workers: list[ActivityWorker] = []
         if not self._workflows and not self._activities:
@@ -83,7 +84,7 @@ class Worker:
         """The loops run."""
         if self._owner_error is not None or any(worker.error for worker in self._activity_workers):
             return False
-        return self._owner is None or time.monotonic() - self._owner.last_step < _STUCK_S
+        return self._owner is None or self._host.monotonic() - self._owner.last_step < _STUCK_S
 
     def stop(self) -> None:
         """Drain and return from `run`. May be called from any thread and from a signal handler."""
@@ -93,8 +94,10 @@ class Worker:
         """Serve until `stop`. Raises TopicError for topics that are not as they should be, and what ended a loop."""
         partition_count = await asyncio.to_thread(self._check_topics)
         slot = InstanceSlot(self._namespace.name, self._instance_id)
-        runner = AttemptRunner(self._activities, self.metrics, threads_max=self._concurrency)
-        inline = InlineRunner(runner)
+        runner = AttemptRunner(
+            self._activities, self.metrics, threads_max=self._concurrency, host=self._host
+        )
+        inline = InlineRunner(runner, self._host)
         try:
             if self._workflows:
                 self._start_owner(inline, slot.instance_id, partition_count)
@@ -135,8 +138,9 @@ class Worker:
             metrics=self.metrics,
             instance_id=instance_id,
             session_timeout_s=self._session_timeout_s,
+            host=self._host,
         )
-        self._owner_thread = threading.Thread(target=self._own, name="weft-owner", daemon=True)
+        self._owner_thread = self._host.thread(self._own, "weft-owner")
         self._owner_thread.start()
 
     def _own(self) -> None:
@@ -157,6 +161,7 @@ class Worker:
                 instance_id=instance_id,
                 concurrency=self._concurrency,
                 session_timeout_s=self._session_timeout_s,
+                host=self._host,
             )
             worker.start()
             self._activity_workers.append(worker)
