@@ -24,6 +24,10 @@ EXECUTE_AGAIN_S = (3.0, 5.0, 10.0)
 """The same when the question came with the start of the run."""
 LOOK_AGAIN_S = (0.0, 10.0, 30.0, 90.0, 300.0)
 """Waits before the state topic is looked at (again) for a run whose owner is silent."""
+FRESH_S = 15.0
+"""A run may be confirmed a moment before the log shows its state to readers: as long as the brokers, at their worst,
+take to bring a decision to a partition."""
+_LOOK_FRESH_AGAIN_S = 1.0
 _ON_THE_WAY_S = 0.5
 """How long after its commit an owner's answer may come."""
 
@@ -44,6 +48,7 @@ class EndRequest(Request):
 
     __slots__ = (
         "_client_reply_to",
+        "_fresh_until",
         "_look_at",
         "_looks",
         "_start",
@@ -64,6 +69,7 @@ class EndRequest(Request):
         reply_to: ReplyTo,
         start: StartWorkflow | None = None,
         run_id: str = "",
+        fresh_until: float = 0.0,
     ) -> None:
         if start is not None:
             topic, value = topics.signals, encode(start)
@@ -80,6 +86,8 @@ class EndRequest(Request):
         self._watch = watch
         self._client_reply_to = reply_to
         self._start = start
+        self._fresh_until = fresh_until
+        """Until then, in the loop's time, a state that lacks the run proves nothing."""
         self._looks = 0
         self._look_at = 0.0
 
@@ -99,6 +107,10 @@ class EndRequest(Request):
         if is_pending and (head is None or head.request_id != self._start_request_id()):
             return  # No owner has taken the start up yet.
         if head is None or (self.run_id and head.run_id != self.run_id):
+            now = self._bridge.loop.time()
+            if now < self._fresh_until:
+                self._look_at = now + _LOOK_FRESH_AGAIN_S
+                return
             # It may have ended and been replaced this very moment: then its owner's answer is on the way.
             unknown = Reply(self.request_id, "unknown")
             self._bridge.loop.call_later(_ON_THE_WAY_S, self._finish, unknown)
@@ -117,6 +129,7 @@ class EndRequest(Request):
     def _learn(self, run_id: str) -> None:
         """The start is confirmed. Ask for this run at once: the waiter that came with the start may be lost."""
         self.run_id = run_id
+        self._fresh_until = self._bridge.loop.time() + FRESH_S
         if self.asks > 1 and not self._future.done():
             if self._timer is not None:
                 self._timer.cancel()

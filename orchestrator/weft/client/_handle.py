@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Generic, TypeVar
 
 import msgspec
 
 from weft.client._description import WorkflowDescription, describe
 from weft.client._duration import Duration, seconds
+from weft.client._end_request import FRESH_S
 from weft.client._outcome import failed_error
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
@@ -39,9 +41,8 @@ WAIT_S = 10.0
 """How long a request waits for a worker's confirmation."""
 READ_TIMEOUT_S = 30.0
 """How long reading the state may go without progress."""
-_FRESH_S = 1.0
-"""A run may be confirmed a moment before the log shows its state to readers."""
-_FRESH_STEP_S = 0.05
+_FRESH_STEPS_S = (0.05, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits before the state is read again for a run that was confirmed just now; the last one repeats."""
 
 
 class Handle(Generic[Out]):
@@ -69,7 +70,7 @@ class Handle(Generic[Out]):
         self._address = session.address(workflow_id)
         self._decode = decode
         self._start = start
-        self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S if is_new else 0.0
+        self._fresh_until = asyncio.get_running_loop().time() + FRESH_S if is_new else 0.0
 
     def __repr__(self) -> str:
         return f"<Handle {self.id} {self.run_id or '(newest run)'}>"
@@ -88,6 +89,7 @@ class Handle(Generic[Out]):
             wait_s,
             start=(lambda to: msgspec.structs.replace(start, reply_to=to)) if start else None,
             run_id=self.run_id,
+            fresh_until=self._fresh_until,
         )
         if reply.outcome == "conflict":
             raise already_started(self.id, reply)
@@ -140,8 +142,10 @@ class Handle(Generic[Out]):
             )
         except DeadlineError as error:
             raise repeatable(error, f"id={signal_id!r} (--signal-id)") from None
-        if reply.outcome == "refused" and not (asks > 1 and await self._has_received(signal_id)):
-            raise refused(what, reply)
+        if reply.outcome == "refused":
+            may_be_there = asks > 1 or id is not None  # asked again, perhaps by the caller
+            if not (may_be_there and await self._has_received(signal_id)):
+                raise refused(what, reply)
 
     async def cancel(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
         """Ask the workflow to end; it may clean up first. Returns once that is durable, not when it has ended.
@@ -187,7 +191,7 @@ class Handle(Generic[Out]):
         if not self.run_id or self._start is not None:
             self.run_id = reply.run_id
             self._start = None
-            self._fresh_until = asyncio.get_running_loop().time() + _FRESH_S
+            self._fresh_until = asyncio.get_running_loop().time() + FRESH_S
 
     async def _has_received(self, signal_id: str) -> bool:
         """Whether the signal had arrived before the run ended: its confirmation may have been lost."""
@@ -199,13 +203,14 @@ class Handle(Generic[Out]):
     # Reading the state.
 
     async def _read(self, read: Callable[[float], Awaitable[T | None]], timeout_s: float) -> T:
-        while True:
+        for step in count():
             found = await read(timeout_s)
             if found is not None:
                 return found
             if asyncio.get_running_loop().time() >= self._fresh_until:
-                raise unknown(self._session, self.id, self.run_id)
-            await asyncio.sleep(_FRESH_STEP_S)
+                break
+            await asyncio.sleep(_FRESH_STEPS_S[min(step, len(_FRESH_STEPS_S) - 1)])
+        raise unknown(self._session, self.id, self.run_id)
 
     async def _read_head(self, timeout_s: float) -> Head | None:
         _, key, partition = self._address

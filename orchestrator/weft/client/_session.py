@@ -184,6 +184,7 @@ class Session:
         *,
         start: Callable[[ReplyTo], StartWorkflow] | None = None,
         run_id: str = "",
+        fresh_until: float = 0.0,
     ) -> Reply:
         """The reply that tells how the run ended (or that its start met a conflict).
 
@@ -199,6 +200,7 @@ class Session:
             reply_to=reply_to,
             start=start(reply_to) if start is not None else None,
             run_id=run_id,
+            fresh_until=fresh_until,
         )
         reply = await request.reply(wait_s)
         if reply is None:

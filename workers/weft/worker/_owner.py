@@ -80,6 +80,7 @@ class PartitionOwner:
         self._fresh: list[Partition] = []
         self._positions: dict[tuple[str, int], int] = {}
         self._assigned_at: dict[int, float] = {}
+        self._joined_s = 0.0
         self._failures = 0
         self._poll_failures = 0
         self._report_at = 0.0
@@ -91,8 +92,12 @@ class PartitionOwner:
 
     @property
     def ready(self) -> bool:
-        """Every assigned partition is rebuilt and served."""
-        return bool(self._assigned) and len(self._serving) == len(self._assigned)
+        """Every assigned partition is rebuilt and served; with none for a while, others must have them all."""
+        if self._assigned:
+            return len(self._serving) == len(self._assigned)
+        return (
+            self._joined_s > 0 and self._host.monotonic() - self._joined_s > self._session_timeout_s
+        )
 
     def stop(self, drain_s: float) -> None:
         """Finish what is under way, for at most `drain_s`, then let `run` return."""
@@ -109,6 +114,7 @@ class PartitionOwner:
             instance_id=self._instance_id,
             session_timeout_s=self._session_timeout_s,
         )
+        self._joined_s = self._host.monotonic()
         try:
             while not self._stopping.is_set():
                 self._step()
