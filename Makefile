@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest $(PYTEST_ARGS)
 KAFKA := $(RUN) deploy/kafka/broker.py
 
-.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench requirements schemas lock clean
+.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench simulate requirements schemas lock clean
 
 help: ## Say what there is.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ kafka-down: $(READY) ## Stop that Kafka and delete its data.
 
 bench: $(READY) ## Run the benchmarks (BENCH_ARGS="--backend kafka --only W1,W2 --scale 0.1").
 	$(RUN) benchmarks/run.py $(BENCH_ARGS)
+
+simulate: $(READY) ## Run simulated systems with faults (SEED=n repeats one, RUNS=n, MUTANT=name breaks a rule).
+	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT))
 
 requirements: $(READY) ## Show which tests show which requirement.
 	$(RUN) -m tests.support.requirements

@@ -14,6 +14,8 @@ from random import Random
 
 import greenlet
 
+SWITCHES_MAX = 3_000_000
+"""Of one run: beyond it, tasks wake one another for nothing."""
 _JITTER_S = 1e-6
 """Wakes that are due together come in an order that the seed decides."""
 
@@ -31,7 +33,8 @@ class Process:
         self.stopped = False
         self._scheduler = scheduler
         self._held: list[tuple[Task, int]] = []
-        self.tasks: set[Task] = set()
+        self.tasks: dict[Task, None] = {}
+        scheduler.note_process(self)
 
     def kill(self) -> None:
         """At once and for good. A task of the process that calls this is ended by its next `wait` or `check`."""
@@ -39,7 +42,7 @@ class Process:
             return
         self.alive = False
         self.stopped = False
-        for task in self.tasks:
+        for task in list(self.tasks):
             self._scheduler.wake(task)
 
     def stop(self) -> None:
@@ -86,7 +89,7 @@ class Task:
         except BaseException as error:  # noqa: BLE001  # told by whoever looks at the task
             self.error = error
         self.done = True
-        self.process.tasks.discard(self)
+        self.process.tasks.pop(self, None)
         for callback in self.on_done:
             callback()
 
@@ -98,6 +101,8 @@ class Scheduler:
         self.random = Random(seed)
         self.now = 0.0
         self.switch_count = 0
+        self.ended = False
+        self._processes: list[Process] = []
         self.outside = Process(self, "outside")
         """What is no process of the system: brokers, the fault menu, the checkers."""
         self.current: Task | None = None
@@ -142,16 +147,20 @@ class Scheduler:
 
     # For everybody.
 
+    def note_process(self, process: Process) -> None:
+        """So that `end` finds it."""
+        self._processes.append(process)
+
     def spawn(self, process: Process, target: Callable[[], object], name: str) -> Task:
         """A new task, which begins a moment from now."""
         task = Task(process, target, name)
-        process.tasks.add(task)
+        process.tasks[task] = None
         self.plan(task, self.now, task.ticket)
         return task
 
     def wake(self, task: Task) -> None:
         """End the present `wait` of the task, or its next one."""
-        if not task.woken and not task.done:
+        if not task.woken and not task.done and not self.ended:
             task.woken = True
             self.plan(task, self.now, task.ticket)
 
@@ -188,8 +197,16 @@ class Scheduler:
             self._hub = None
         return True
 
+    def end(self) -> None:
+        """Kill every process and let its tasks see it; nothing runs after that."""
+        for process in self._processes:
+            process.kill()
+        self.run(lambda: not any(process.tasks for process in self._processes), self.now)
+        self.ended = True
+
     def _resume(self, task: Task) -> None:
         self.switch_count += 1
+        assert self.switch_count < SWITCHES_MAX, f"livelock at {self.now:.3f} s"
         task.ticket += 1
         self.current = task
         try:

@@ -1,0 +1,129 @@
+"""Rules of Weft, broken on purpose, one at a time: a simulator that misses them would miss everything else too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from weft.core import Decision, Run
+from weft.core import _decide as deciding
+from weft.errors import CommitUnknownError
+from weft.records import SignalReceived, SignalWorkflow
+from weft.worker._owner import PartitionOwner
+from weft.worker._partition import Partition
+from weft.worker._takeover import Takeover
+
+
+def _reply_first(original: Callable[..., None]) -> Callable[..., None]:
+    def commit(self: Any, batch: Any, member: Any) -> None:
+        replies, batch.replies = batch.replies, []
+        for to, reply in replies:
+            self._reply(to, reply)
+        original(self, batch, member)
+
+    return commit
+
+
+def _no_generation(original: Callable[..., None]) -> Callable[..., None]:
+    """As a client whose commits carry no generation: the offsets are added, whoever owns the partitions now."""
+
+    def commit(self: Any, batch: Any, member: Any) -> None:
+        original(self, batch, member.unchecked())
+
+    return commit
+
+
+def _any_attempt(_original: Callable[..., Any]) -> Callable[..., Any]:
+    def attempt(run: Run, record: Any) -> Any:
+        activity = run.activities.get(record.activity_id)
+        return (
+            activity if record.run_id == run.run_id and activity and not activity.waiting else None
+        )
+
+    return attempt
+
+
+def _any_run(_original: Callable[..., None]) -> Callable[..., None]:
+    """A purged or replaced run leaves no fence: late results of it go to whoever has its ID now."""
+
+    def take_result(self: Any, cell: Any, result: Any, batch: Any, now_ms: int) -> None:
+        if cell.ended:
+            return
+        result = msgspec.structs.replace(result, run_id=cell.run_id)
+        self._take(cell, "results", result, batch, now_ms)
+
+    return take_result
+
+
+def _no_barrier(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Served as soon as nothing more is there to be read, own claim or not."""
+
+    def read(self: Any, records_max: int, timeout_s: float) -> Any:
+        before = self.record_count
+        done = original(self, records_max, 0.0)
+        if self.record_count == before:
+            for number in list(self._pending):
+                partition = self._pending.pop(number)
+                partition.loaded()
+                done.append(partition)
+        return done
+
+    return read
+
+
+def _guess(original: Callable[..., None]) -> Callable[..., None]:
+    """An undecided commit is taken for one that happened."""
+
+    def recover(self: Any, error: Any) -> None:
+        if not isinstance(error, CommitUnknownError):
+            original(self, error)
+            return
+        self._producer.close()
+        self._producer = self._new_producer()
+
+    return recover
+
+
+def _every_signal(_original: Callable[..., Any]) -> Callable[..., Any]:
+    def signal(run: Run, record: Any, now_ms: int, _draw: float) -> Decision:
+        event_id = run.last_event_id + 1
+        return Decision(
+            (SignalReceived(event_id, now_ms, record.signal, record.payload, record.id),)
+        )
+
+    return signal
+
+
+MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
+    "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
+    "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
+    "result_of_any_attempt": (deciding, "_attempt", _any_attempt),
+    "result_of_any_run": (Partition, "_take_result", _any_run),
+    "no_barrier_at_takeover": (Takeover, "read", _no_barrier),
+    "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
+    "signals_applied_twice": (deciding, "_signal", _every_signal),
+}
+"""(where, what, how it is broken) by name."""
+
+
+@contextmanager
+def broken(name: str) -> Iterator[None]:
+    """Break one rule for as long as this lasts."""
+    owner, attribute, breaking = MUTANTS[name]
+    mutant = breaking(getattr(owner, attribute))
+    if owner is deciding and attribute == "_signal":
+        with patch.dict(deciding._DECISIONS, {SignalWorkflow: mutant}):
+            yield
+        return
+    with patch.object(owner, attribute, mutant):
+        yield
+
+
+def break_for_good(name: str | None) -> None:
+    """For a process that does nothing else."""
+    if name is not None:
+        broken(name).__enter__()

@@ -1,0 +1,178 @@
+"""The workflows and activities of the simulation: small, each with a result that its user can foretell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import ClassVar
+
+from weft import activity, workflow
+from weft.activity import Retry
+from weft.errors import ActivityError
+
+TOO_LARGE = 950_000
+"""Bytes of a result that no record can take."""
+
+
+class Odds:
+    """What activities lean on for chance, and where they note that they ran. Set anew for every run."""
+
+    random = Random(0)
+    ran: ClassVar[Counter[str]] = Counter()
+    """Attempts that were begun, by `run/activity/attempt`."""
+
+
+def _note() -> None:
+    info = activity.info()
+    Odds.ran[f"{info.run_id}/{info.activity_id}/{info.attempt}"] += 1
+
+
+async def _take_time(seconds_max: float) -> None:
+    if Odds.random.random() < 0.5:
+        await asyncio.sleep(Odds.random.random() * seconds_max)
+
+
+_PATIENT = Retry(max_attempts=50, initial_interval=0.1, max_interval=2.0)
+"""A worker that is killed fails no attempt, but a lease that ends does; nothing here may fail because of faults."""
+
+
+@activity.define(retry=_PATIENT)
+async def add(total: int, number: int) -> int:
+    _note()
+    await _take_time(0.3)
+    return total + number
+
+
+@activity.define(inline=True, retry=_PATIENT)
+async def add_inline(total: int, number: int) -> int:
+    _note()
+    await _take_time(0.1)
+    return total + number
+
+
+@activity.define(retry=_PATIENT)
+def add_in_thread(total: int, number: int) -> int:
+    _note()
+    return total + number
+
+
+@activity.define(retry=Retry(max_attempts=5, initial_interval=0.2))
+async def flaky(failures: int) -> int:
+    """Fails as often as it is told to."""
+    _note()
+    if activity.info().attempt <= failures:
+        raise ConnectionError(f"attempt {activity.info().attempt}")
+    return activity.info().attempt
+
+
+@activity.define(retry=_PATIENT)
+async def fill(letter: str, size: int) -> str:
+    _note()
+    return letter * size
+
+
+@activity.define(timeout=3.0, retry=Retry(max_attempts=2, initial_interval=0.1))
+async def hang() -> None:
+    """Never ends by itself."""
+    _note()
+    await asyncio.sleep(10_000)
+
+
+@workflow.define
+async def chain(ctx: workflow.Context, length: int) -> int:
+    total = 0
+    for number in range(length):
+        if number % 3 == 0:
+            total = await ctx.execute_activity(add, total, number)
+        elif number % 3 == 1:
+            total = await ctx.execute_activity(add_inline, total, number)
+        else:
+            total = await ctx.execute_activity(add_in_thread, total, number)
+    return total
+
+
+@workflow.define
+async def fan_out(ctx: workflow.Context, width: int) -> int:
+    results = await asyncio.gather(
+        *(ctx.execute_activity(add if n % 2 else add_inline, n, 1) for n in range(width))
+    )
+    return sum(results)
+
+
+@workflow.define
+async def inbox(ctx: workflow.Context, count: int) -> list[int]:
+    """Takes so many signals and gives back what was in them, in their order."""
+    return [await ctx.receive_signal("number", int) for _ in range(count)]
+
+
+@workflow.define
+async def sleeper(ctx: workflow.Context, seconds: list[float]) -> list[float]:
+    """How long each sleep took, by the clock of the owners."""
+
+    async def sleep(duration: float) -> float:
+        began = ctx.now()
+        await asyncio.sleep(duration)
+        return (ctx.now() - began).total_seconds()
+
+    return list(await asyncio.gather(*(sleep(duration) for duration in seconds)))
+
+
+@workflow.define
+async def waiter(ctx: workflow.Context, patience: float) -> str:
+    """Waits for a signal; gives up, or cleans up when it is cancelled."""
+    try:
+        return await ctx.receive_signal("go", str, timeout=patience)
+    except TimeoutError:
+        return "gave up"
+    except asyncio.CancelledError:
+        await ctx.execute_activity(add, 1, 1)
+        raise
+
+
+@workflow.define
+async def racer(ctx: workflow.Context, seconds: float) -> str:
+    """An activity against a timer: whichever loses is cancelled."""
+    try:
+        async with asyncio.timeout(seconds):
+            await ctx.execute_activity(hang)
+    except TimeoutError:
+        return "timer"
+    except ActivityError as error:
+        return error.type
+    return "activity"
+
+
+@workflow.define
+async def stubborn(ctx: workflow.Context, failures: int) -> str:
+    try:
+        attempt = await ctx.execute_activity(flaky, failures)
+    except ActivityError as error:
+        return error.type
+    return str(attempt)
+
+
+@workflow.define
+async def long(ctx: workflow.Context, length: int) -> int:
+    """A history of several pages."""
+    size = 0
+    for _ in range(length):
+        text = await ctx.execute_activity(fill, "x", 1500)
+        size += len(text)
+    return size
+
+
+@workflow.define
+async def oversized(ctx: workflow.Context, size: int) -> str:
+    """What cannot be stored fails its activity, and nothing else."""
+    try:
+        text = await ctx.execute_activity(fill, "x", size)
+    except ActivityError as error:
+        return error.type
+    return str(len(text))
+
+
+WORKFLOWS = (
+    chain, fan_out, inbox, sleeper, waiter, racer, stubborn, long, oversized,
+)  # fmt: skip
+ACTIVITIES = (add, add_inline, add_in_thread, flaky, fill, hang)

@@ -1,0 +1,173 @@
+"""What users do in a simulation. A workload takes a user and an ID that is its own, and says what must come of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from tests.simulation import workflows as flows
+from tests.simulation.plain import PlainProducer
+from tests.simulation.users import User
+from weft.client import Handle
+
+Workload = Callable[[User, PlainProducer, str], Awaitable[None]]
+
+
+async def chains(user: User, _plain: PlainProducer, id: str) -> None:
+    length = user.random.randrange(1, 9)
+    user.expect(id, "completed", lambda total: total == sum(range(length)))
+    handle = await user.start(flows.chain, length, id)
+    await user.end(handle)
+
+
+async def fans(user: User, _plain: PlainProducer, id: str) -> None:
+    width = user.random.choice([2, 5, 30])
+    user.expect(id, "completed", lambda total: total == sum(range(width)) + width)
+    handle = await user.start(flows.fan_out, width, id)
+    await user.end(handle)
+
+
+async def bursts(user: User, plain: PlainProducer, id: str) -> None:
+    """Signals in bursts, each several times, by this client and by plain producers, some on a wrong partition."""
+    count = user.random.randrange(1, 25)
+    numbers = set(range(count))
+    user.expect(id, "completed", lambda got: len(got) == count and set(got) == numbers)
+    handle = await user.start(flows.inbox, count, id)
+
+    async def send(number: int) -> None:
+        signal_id = f"{id}/{number}"
+        for _ in range(user.random.choice([1, 1, 2, 3])):
+            await user.pause(3.0)
+            if user.random.random() < 0.5:
+                await user.signal(handle, "number", number, signal_id)
+            else:
+                await plain.signal(id, "number", number, signal_id)
+
+    await asyncio.gather(*(send(number) for number in range(count)))
+    await user.end(handle)
+
+
+async def naps(user: User, _plain: PlainProducer, id: str) -> None:
+    seconds = [round(user.random.random() * 6, 3) for _ in range(user.random.randrange(1, 6))]
+    user.expect(id, "completed", lambda slept: len(slept) == len(seconds))
+    handle = await user.start(flows.sleeper, seconds, id)
+    await user.end(handle)
+
+
+async def cancellations(user: User, _plain: PlainProducer, id: str) -> None:
+    """Cancelled while it waits, twice; a signal may come first."""
+    handle = await user.start(flows.waiter, 10_000.0, id)
+    user.expect(id, "cancelled")
+    await user.pause(4.0)
+    if user.random.random() < 0.3:
+        user.expect(id, "completed", lambda word: word == "now")
+        assert await user.signal(handle, "go", "now", f"{id}/go")
+    for _ in range(user.random.choice([1, 2])):
+        await user.ask(lambda: handle.cancel("no longer wanted", timeout_s=5.0))
+    await user.end(handle)
+
+
+async def terminations(user: User, _plain: PlainProducer, id: str) -> None:
+    handle = await user.start(flows.waiter, 10_000.0, id)
+    user.expect(id, "terminated")
+    await user.pause(4.0)
+    await user.ask(lambda: handle.terminate("enough", timeout_s=5.0))
+    await user.end(handle)
+
+
+async def deadlines(user: User, _plain: PlainProducer, id: str) -> None:
+    """The whole run has less time than it wants."""
+    user.expect(id, "timed_out")
+    handle = await user.start(flows.waiter, 10_000.0, id, timeout=user.random.choice([1.0, 4.0]))
+    await user.end(handle)
+
+
+async def races(user: User, _plain: PlainProducer, id: str) -> None:
+    user.expect(id, "completed", lambda winner: winner in {"timer", "TimeoutError"})
+    handle = await user.start(flows.racer, user.random.choice([0.5, 4.0, 30.0]), id)
+    await user.end(handle)
+
+
+async def failures(user: User, _plain: PlainProducer, id: str) -> None:
+    count = user.random.randrange(0, 7)
+    user.expect(
+        id,
+        "completed",
+        lambda told: told in ({str(count + 1)} if count < 5 else {"ConnectionError"}),
+    )
+    handle = await user.start(flows.stubborn, count, id)
+    await user.end(handle)
+
+
+async def purges(user: User, _plain: PlainProducer, id: str) -> None:
+    """Run, delete, and run again under the same ID; results of the former run may still be on their way."""
+    for _ in range(user.random.choice([1, 2, 3])):
+        patience = user.random.choice([0.1, 2.0])
+        user.expect(id, "completed", lambda word: word == "gave up")
+        handle = await user.start(flows.waiter, patience, id)
+        await user.end(handle)
+        await user.ask(lambda handle=handle: handle.purge(timeout_s=5.0))  # type: ignore[misc]
+        user.facts.purged.append((id, handle.run_id))
+        user.facts.expected.pop(id)
+    if user.random.random() < 0.7:
+        await _last_of_an_id(user, id)
+
+
+async def replacements(user: User, _plain: PlainProducer, id: str) -> None:
+    """Open runs are replaced by new ones, with activities under way."""
+    for _ in range(user.random.choice([1, 2, 3])):
+        await user.start(flows.chain, 8, id, on_conflict="terminate_existing")
+        await user.pause(1.0)
+    await _last_of_an_id(user, id)
+
+
+async def _last_of_an_id(user: User, id: str) -> None:
+    length = user.random.randrange(1, 6)
+    user.expect(id, "completed", lambda total: total == sum(range(length)))
+    handle = await user.start(flows.chain, length, id, on_conflict="terminate_existing")
+    await user.end(handle)
+
+
+async def long_histories(user: User, _plain: PlainProducer, id: str) -> None:
+    length = user.random.choice([15, 40])
+    user.expect(id, "completed", lambda size: size == length * 1500)
+    handle = await user.start(flows.long, length, id)
+    await user.end(handle)
+
+
+async def oversizes(user: User, _plain: PlainProducer, id: str) -> None:
+    size = user.random.choice([10, flows.TOO_LARGE])
+    fits = size < flows.TOO_LARGE
+    user.expect(id, "completed", lambda told: (told == str(size)) if fits else not told.isdigit())
+    handle = await user.start(flows.oversized, size, id)
+    await user.end(handle)
+
+
+async def plain_starts(user: User, plain: PlainProducer, id: str) -> None:
+    """Started by a producer of somebody else's, written twice, perhaps on a wrong partition."""
+    length = user.random.randrange(1, 5)
+    user.expect(id, "completed", lambda total: total == sum(range(length)))
+    value = {"kind": "start", "workflow": "chain", "request_id": f"{id}-once", "input": length}
+    for _ in range(2):
+        await plain.write(id.encode(), msgspec.json.encode(value))
+    handle: Handle[object] = user.client.handle(id)
+    while not await user.ask(lambda: handle.status(timeout_s=5.0)):
+        await user.pause(1.0)
+    await user.end(handle)
+
+
+async def garbage(user: User, plain: PlainProducer, id: str) -> None:
+    """Records that nobody can understand, and signals to nobody: put aside, and nothing else."""
+    values = [b"{", b"\xff\xfe", b'{"kind":"unheard of"}', b"", None, b'{"signal":5}']
+    await plain.write(id.encode(), user.random.choice(values), wrong=False)
+    await plain.signal(f"{id}-nobody", "number", 1, f"{id}/1")
+    if user.random.random() < 0.2:
+        await plain.write(user.random.choice([None, b"", b"\xff"]), b'{"signal":"x"}')
+
+
+WORKLOADS: tuple[Workload, ...] = (
+    chains, fans, bursts, naps, cancellations, terminations, deadlines, races, failures, purges, replacements,
+    long_histories, oversizes, plain_starts, garbage,
+)  # fmt: skip
