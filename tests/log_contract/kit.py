@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.simulation.faults import Faults
+from tests.simulation.log import Cluster, SimulatedLog
+from tests.simulation.scheduler import Process, Scheduler
 from weft.errors import LogError
 from weft.log import (
     FROM_START,
@@ -31,6 +36,9 @@ PATIENCE_S = 30.0
 """Far longer than anything takes; a test that waits this long has failed."""
 SHORT_S = 0.3
 """Long enough to see that nothing comes."""
+REAL = ("embedded", pytest.param("kafka", marks=pytest.mark.kafka))
+needs_processes = pytest.mark.parametrize("kit", REAL, indirect=True)
+"""For tests that kill other processes: these can share a real log only."""
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
@@ -161,7 +169,8 @@ class Child:
 class Kit:
     """One test's view of one backend. Whatever is made through it is closed after the test.
 
-    `address` is the file of the embedded log, or Kafka's `host:port`.
+    `address` is the file of the embedded log, or Kafka's `host:port`. The simulated log has none, and a clock of its
+    own: on it each call takes as long as it would take, and no time here.
     """
 
     def __init__(self, backend: str, address: str, prefix: str, stack: ExitStack) -> None:
@@ -169,6 +178,10 @@ class Kit:
         self.address = address
         self.prefix = prefix
         self._stack = stack
+        if backend == "simulated":
+            self._scheduler = Scheduler(seed=1)
+            without_faults = Faults(self._scheduler.random, armed=frozenset())
+            self._cluster = Cluster(self._scheduler, without_faults)
         self.log = self.open_again()
         self._admin = self.log.admin()
         self.closes(self._admin.close)
@@ -179,10 +192,16 @@ class Kit:
         self._stack.callback(close)
 
     def open_again(self) -> Log:
-        kafka = self.backend == "kafka"
-        log = open_log(kafka=self.address) if kafka else open_log(embedded=self.address)
+        log = self._opened()
         self.closes(log.close)
         return log
+
+    def _opened(self) -> Log:
+        if self.backend == "simulated":
+            return self._cluster.connect(Process(self._scheduler, "test"))
+        if self.backend == "kafka":
+            return open_log(kafka=self.address)
+        return open_log(embedded=self.address)
 
     def name(self, suffix: str) -> str:
         """A name that no other test uses."""
@@ -277,6 +296,14 @@ class Kit:
         """Have the log cleaned, where that does not happen by itself."""
         if isinstance(self.log, EmbeddedLog):
             self.log.compact(tombstone_delay_s=0.0, dirty_ratio_min=0.0)
+        if isinstance(self.log, SimulatedLog):
+            self.log.cluster.compact(tombstone_delay_s=0.0)
+
+    def now_ms(self) -> int:
+        """The clock that timestamps are from."""
+        if isinstance(self.log, SimulatedLog):
+            return self.log.cluster.now_ms()
+        return time.time_ns() // 1_000_000
 
 
 def settle(members: Sequence[Member], partitions: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.log_contract.kit import PATIENCE_S, SHORT_S, Child, Kit, until
+from tests.log_contract.kit import PATIENCE_S, SHORT_S, Child, Kit, needs_processes, until
 from weft.log import FROM_START
+
+pytestmark = needs_processes
 
 
 def test_nothing_is_lost_or_half_there_when_a_writer_is_killed(kit: Kit) -> None:

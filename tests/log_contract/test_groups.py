@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.log_contract.kit import PATIENCE_S, SHORT_S, Kit, Member, settle, until
+from tests.log_contract.kit import PATIENCE_S, SHORT_S, Kit, Member, needs_processes, settle, until
 from weft.log import FROM_START
 
 
@@ -62,6 +62,7 @@ def test_partitions_are_taken_over_when_a_member_closes(kit: Kit) -> None:
     members[1].until_owns(range(4))
 
 
+@needs_processes
 def test_partitions_are_taken_over_when_a_member_is_killed(kit: Kit) -> None:
     orders = kit.topic("orders", partitions=2)
     child = kit.child("member", kit.name("group"), "-", "6", orders)
@@ -71,6 +72,7 @@ def test_partitions_are_taken_over_when_a_member_is_killed(kit: Kit) -> None:
     member.until_owns([0, 1])
 
 
+@needs_processes
 def test_static_member_gets_its_own_back_when_it_is_killed_and_restarted(kit: Kit) -> None:
     orders = kit.topic("orders", partitions=4)
     other = kit.member([orders], instance_id="other")
