@@ -34,6 +34,7 @@ class Process:
         self._scheduler = scheduler
         self._held: list[tuple[Task, int]] = []
         self.tasks: dict[Task, None] = {}
+        """In the order of their birth: a set would have one of its own in each run of the same seed."""
         scheduler.note_process(self)
 
     def kill(self) -> None:
