@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -78,10 +80,34 @@ class SayingListener:
         say(f"{what} {','.join(str(partition) for partition in sorted(partitions))}")
 
 
+class DyingListener(SayingListener):
+    """Is killed when it has to give something up."""
+
+    def on_revoked(self, partitions: Sequence[int]) -> None:
+        super().on_revoked(partitions)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def be_member(log: Log, group: str, instance_id: str, session_timeout_s: str, *topics: str) -> None:
     """Be a member of a group (`instance_id` `-`: a dynamic one)."""
+    _be_member(SayingListener(), log, group, instance_id, session_timeout_s, *topics)
+
+
+def be_dying_member(
+    log: Log, group: str, instance_id: str, session_timeout_s: str, *topics: str
+) -> None:
+    _be_member(DyingListener(), log, group, instance_id, session_timeout_s, *topics)
+
+
+def _be_member(  # as the command line has them
+    listener: SayingListener,
+    log: Log,
+    group: str,
+    instance_id: str,
+    session_timeout_s: str,
+    *topics: str,
+) -> None:
     closed = input_closed()
-    listener = SayingListener()
     listener.consumer = log.group_consumer(
         group,
         topics,
@@ -186,6 +212,7 @@ def main() -> None:
     commands: dict[str, Callable[..., None]] = {
         "commit": commit_for_ever,
         "member": be_member,
+        "dying-member": be_dying_member,
         "echo": echo,
         "pipe": pipe,
         "produce": produce,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
+from tests.log_contract.children import Child
+from tests.log_contract.patience import PATIENCE_S, SHORT_S, until
 from tests.simulation.faults import Faults
 from tests.simulation.log import Cluster, SimulatedLog
 from tests.simulation.scheduler import Process, Scheduler
@@ -31,21 +27,21 @@ from weft.log import (
 )
 from weft.log.embedded import EmbeddedLog
 
-CHILD = Path(__file__).with_name("child.py")
-PATIENCE_S = 30.0
-"""Far longer than anything takes; a test that waits this long has failed."""
-SHORT_S = 0.3
-"""Long enough to see that nothing comes."""
+__all__ = [
+    "PATIENCE_S",
+    "REAL",
+    "SHORT_S",
+    "Child",
+    "Kit",
+    "Member",
+    "needs_processes",
+    "settle",
+    "until",
+]
+
 REAL = ("embedded", pytest.param("kafka", marks=pytest.mark.kafka))
 needs_processes = pytest.mark.parametrize("kit", REAL, indirect=True)
 """For tests that kill other processes: these can share a real log only."""
-
-
-def until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Call `condition` until it holds."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s:g} s for {what}"
 
 
 class Member:
@@ -100,70 +96,19 @@ class Member:
 
         until(owns, f"one member to own {sorted(expected)}")
 
+    def until_owns_so_many(self, count: int) -> None:
+        def owns() -> bool:
+            self.poll()
+            return len(self.owned) == count
+
+        until(owns, f"one member to own {count} partitions")
+
     def until_records(self, count: int) -> None:
         def enough() -> bool:
             self.poll()
             return len(self.records) >= count
 
         until(enough, f"{count} records")
-
-
-class Child:
-    """A process of its own on the same log; see `child.py` for what it can do."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(CHILD), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.strip())
-
-    def line(self, timeout_s: float = PATIENCE_S) -> str:
-        """The next line that it prints."""
-        try:
-            return self._lines.get(timeout=timeout_s)
-        except queue.Empty:
-            raise AssertionError(f"the child printed nothing for {timeout_s:g} s") from None
-
-    def line_if_any(self) -> str:
-        """The next line if there is one already, else nothing."""
-        return "" if self._lines.empty() else self._lines.get()
-
-    def wait_for(self, line: str) -> None:
-        """Pass over lines until this one."""
-        while self.line() != line:
-            pass
-
-    def kill(self) -> list[str]:
-        """End it with -9; returns the lines that were not taken yet."""
-        self.process.kill()
-        self.process.wait()
-        self._thread.join()
-        return [self._lines.get() for _ in range(self._lines.qsize())]
-
-    def stop(self) -> None:
-        """Let it end properly, if it is still there."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        if not self.process.stdin.closed:
-            self.process.stdin.close()
-        try:
-            self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._thread.join()
-        self.process.stdout.close()
 
 
 class Kit:

@@ -102,6 +102,27 @@ def test_static_member_gets_its_own_back_when_it_is_killed_and_restarted(kit: Ki
     assert other.told[told:] == []
 
 
+@needs_processes
+def test_no_partition_stays_free_when_a_static_member_is_killed_while_it_gives_some_up(
+    kit: Kit,
+) -> None:
+    """Kafka gives the restarted member its share without the rebalance that would give away the rest."""
+    orders = kit.topic("orders", partitions=4)
+    arguments = (kit.name("group"), "restarted", "10", orders)
+    dying = kit.child("dying-member", *arguments)
+    dying.wait_for("assigned 0,1,2,3")
+    other = kit.member([orders], instance_id="other")
+
+    def killed() -> bool:
+        other.poll()
+        return dying.process.poll() is not None
+
+    until(killed, "the child to give partitions up")
+    assert other.owned == set()
+    kit.child("member", *arguments)
+    other.until_owns_so_many(2)
+
+
 def test_static_members_partitions_are_kept_for_it_when_it_closes(kit: Kit) -> None:
     orders = kit.topic("orders", partitions=4)
     members = [kit.member([orders], instance_id=name) for name in ("first", "second")]

@@ -14,6 +14,7 @@ from tests.simulation.log._network import Connection, call
 from tests.simulation.log._partition import Partition
 from weft.errors import FencedError, LogError, LogUnavailableError, UsageError
 from weft.log import FROM_START, AssignmentListener, LogRecord, TopicPartition
+from weft.log.kafka._orphans import OrphanWatch
 
 if TYPE_CHECKING:
     from tests.simulation.log._cluster import Cluster
@@ -68,6 +69,13 @@ class SimulatedGroupConsumer:
             self._fetcher.bell,
         )
 
+        self._orphans = OrphanWatch(self._is_whole, lambda: connection.now)
+        self._orphans.is_over = instance_id is None
+
+    def _is_whole(self) -> bool | None:
+        self.connection.travel()
+        return self._group.is_whole()
+
     @property
     def _owned(self) -> set[int]:
         return self._membership.owned
@@ -81,6 +89,8 @@ class SimulatedGroupConsumer:
         membership.polls = True
         try:
             self._fetcher.start_poll()
+            if self._orphans.finds_orphans():
+                membership.leave_and_join()
             while True:
                 self._carry_out_changes()
                 records = self._fetcher.fetch(records_max)

@@ -200,6 +200,13 @@ class Group:
             raise RefusedError(Refusal.REBALANCING)
         self.offsets.commit(next_offsets)
 
+    def is_whole(self) -> bool | None:
+        """Whether every partition is assigned; None while the group is not at rest."""
+        if self.state is not State.STABLE:
+            return None
+        count = sum(len(member.assigned) for member in self.members.values())
+        return count == self.partition_count
+
     # What becomes of that.
 
     def rebalance(self) -> None:

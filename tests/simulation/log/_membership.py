@@ -53,6 +53,7 @@ class Membership:
         self._bell = connection.bell()
         self._member = self._new_member()
         self._must_join = True
+        self._leaves = False
         self._closed = False
         connection.scheduler.spawn(connection.process, self._run, f"member of {group.name}")
 
@@ -67,6 +68,15 @@ class Membership:
         """The listener was told of a change."""
         self._bell.ring()
 
+    def leave_and_join(self) -> None:
+        """Give everything up, also as a static member, and come back: that is a rebalance."""
+        self._leaves = True
+        self.changes.clear()
+        if self.owned:
+            self._tell("revoked", self.owned)
+        self._must_join = True
+        self._bell.ring()
+
     def close(self) -> None:
         """End the thread. A static member's partitions wait for its return, a dynamic member's are given away."""
         self._closed = True
@@ -79,6 +89,8 @@ class Membership:
         while not self._closed and not self.is_fenced:
             try:
                 if self._must_join and not self.changes:
+                    if self._leaves:
+                        self._leave()
                     self._join()
                 else:
                     self._bell.wait(self._session_timeout_s / _HEARTBEATS_PER_SESSION)
@@ -120,6 +132,13 @@ class Membership:
         else:
             assert refusal in STALE_MEMBER, refusal
             self._lose()
+
+    def _leave(self) -> None:
+        self._connection.ask(self.group.availability, math.inf)
+        self.group.leave(self._member)
+        self._member = self._new_member()
+        self.generation = -1
+        self._leaves = False
 
     def _lose(self) -> None:
         self.changes.clear()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.simulation.log import _menu
 from tests.simulation.log._answers import FENCED, STALE_MEMBER, Refusal, RefusedError
 from tests.simulation.log._consumer import SimulatedMember
+from tests.simulation.log._losses import ABORT_LOSSES, COMMIT_LOSSES, OFFSETS_LOSSES, Loss, drawn
 from tests.simulation.log._network import Connection, call
 from tests.simulation.log._sender import TransactionalSender
 from weft.errors import (
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from tests.simulation.log._cluster import Cluster
 
 _SEND_OFFSETS_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Loss:
-    """How a request gets lost: whether it arrives all the same, and when."""
-
-    fault: str
-    arrives: bool
-    delay_s_max: float = 0.0
 
 
 class SimulatedTransactionalProducer:
@@ -138,10 +129,7 @@ class SimulatedTransactionalProducer:
         what = "could not add the consumed offsets to its transaction"
         deadline_s = self.connection.now + _SEND_OFFSETS_TIMEOUT_S
         sender.has_requests = True
-        loss = self._loss(
-            _Loss(_menu.OFFSETS_LOST, arrives=False),
-            _Loss(_menu.OFFSETS_ANSWER_LOST, arrives=True),
-        )
+        loss = drawn(self.connection.network, OFFSETS_LOSSES)
         if loss is not None and not loss.arrives:
             raise self._unknown(what, deadline_s)
         self._carry_out(
@@ -216,7 +204,7 @@ class SimulatedTransactionalProducer:
         def arrive(is_committed: bool = committed) -> None:
             coordinator.end(self.transactional_id, epoch, committed=is_committed)
 
-        loss = self._loss(*(_COMMIT_LOSSES if committed else _ABORT_LOSSES))
+        loss = drawn(connection.network, COMMIT_LOSSES if committed else ABORT_LOSSES)
         if loss is not None:
             self._lose(loss, arrive)
             raise self._unknown(what, deadline_s)
@@ -228,7 +216,7 @@ class SimulatedTransactionalProducer:
         self._carry_out(ask, what, deadline_s)
         connection.travel()
 
-    def _lose(self, loss: _Loss, arrive: Callable[..., None]) -> None:
+    def _lose(self, loss: Loss, arrive: Callable[..., None]) -> None:
         """Let the request go its own way, without an answer."""
 
         def late() -> None:
@@ -244,10 +232,6 @@ class SimulatedTransactionalProducer:
             network = self.connection.network
             delay_s = network.latency_s() + network.random.uniform(0.0, loss.delay_s_max)
             network.timers.after(delay_s, late)
-
-    def _loss(self, *losses: _Loss) -> _Loss | None:
-        fires = self.connection.network.faults.fires
-        return next((loss for loss in losses if fires(loss.fault)), None)
 
     def _carry_out(self, function: Callable[[], None], what: str, deadline_s: float) -> None:
         try:
@@ -312,15 +296,3 @@ class SimulatedTransactionalProducer:
         )
         if self._sender is not None:
             self._sender.close()
-
-
-_COMMIT_LOSSES = (
-    _Loss(_menu.COMMIT_LOST, arrives=False),
-    _Loss(_menu.COMMIT_ANSWER_LOST, arrives=True),
-    _Loss(_menu.COMMIT_LATE, arrives=True, delay_s_max=5.0),
-    _Loss(_menu.COMMIT_ABORTED, arrives=True),
-)
-_ABORT_LOSSES = (
-    _Loss(_menu.ABORT_LOST, arrives=False),
-    _Loss(_menu.ABORT_ANSWER_LOST, arrives=True),
-)

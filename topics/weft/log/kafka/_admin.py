@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from confluent_kafka import (
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -180,6 +181,24 @@ class KafkaAdmin:
             (one.topic, one.partition)
             for one in found
             if one.error is not None and one.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
+        }
+
+    def assigned(self, group: str, topic: str, timeout_s: float) -> set[int] | None:
+        """The partitions of the topic that members of the group have; None while the group is not at rest."""
+        futures = self._client.describe_consumer_groups([group], request_timeout=timeout_s)
+        try:
+            found = self._wait(futures[group], timeout_s)
+        except KafkaException as exception:
+            raise log_error(
+                kafka_error(exception), f"Group {group} of {self._name} could not be looked at"
+            ) from exception
+        if found.state is not ConsumerGroupState.STABLE:
+            return None
+        return {
+            one.partition
+            for member in found.members
+            for one in member.assignment.topic_partitions
+            if one.topic == topic
         }
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from weft.log._api import FROM_START, AssignmentListener, LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._admin import KafkaAdmin
 from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._orphans import OrphanWatch
 from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._records import first_error, records_of
 from weft.log.kafka._settings import Settings, logger
@@ -19,6 +20,7 @@ from weft.log.kafka._transaction import KafkaMember
 
 _STALLED_S = 0.5
 _LOOKUP_TIMEOUT_S = 10.0
+_LOOK_TIMEOUT_S = 2.0
 _OFFSETS_PATIENCE_S = 60.0
 """How long an assignment waits for its committed offsets, with the listener's help, before it fails."""
 _METADATA_PREFIX = b"CGMDv2:"
@@ -38,9 +40,11 @@ class KafkaGroupConsumer:
         new_admin: Callable[[], KafkaAdmin],
         name: str,
         topics: Sequence[str],
+        partition_count: int,
         listener: AssignmentListener,
     ) -> None:
         self._name = name
+        self._partition_count = partition_count
         self._new_admin = new_admin
         self._group = str(settings["group.id"])
         self._topics = tuple(topics)
@@ -53,6 +57,10 @@ class KafkaGroupConsumer:
         self._error: LogError | None = None
         self._closed = False
         self._client = Consumer(settings, logger=logger)
+        self._subscribe()
+        self._orphans = OrphanWatch(self._is_whole) if "group.instance.id" in settings else None
+
+    def _subscribe(self) -> None:
         self._client.subscribe(
             [self._topics[0]],
             on_assign=self._on_assign,
@@ -60,12 +68,35 @@ class KafkaGroupConsumer:
             on_lost=self._on_lost,
         )
 
+    def _is_whole(self) -> bool | None:
+        """Whether every partition has an owner."""
+        try:
+            assigned = self._new_admin().assigned(self._group, self._topics[0], _LOOK_TIMEOUT_S)
+        except LogError as error:
+            logger.info("%s", error)
+            return None
+        return None if assigned is None else len(assigned) == self._partition_count
+
+    def _look_for_orphans(self) -> None:
+        if self._orphans is None:
+            return
+        if self._orphans.finds_orphans():
+            logger.warning(
+                "partitions of group %s have had no owner for a while: leaving it and joining again",
+                self._group,
+            )
+            self._client.unsubscribe()
+            self._subscribe()
+        elif self._orphans.is_over:
+            self._orphans = None
+
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]:
         """Raises `FencedError` when another process joined with this member's instance ID; that does not pass."""
         self._check_usable()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+        self._look_for_orphans()
         try:
             first = self._client.poll(timeout_s)
             if first is None:

@@ -60,11 +60,13 @@ class KafkaLog:
         session_timeout_s: float = 6.0,
     ) -> KafkaGroupConsumer:
         """Raises `TopicError` when a topic is missing, or the topics have different numbers of partitions."""
-        self._check_companions(group, topics)
+        partition_count = self._checked_partition_count(group, topics)
         settings = self._settings.group(group, instance_id, session_timeout_s)
-        return KafkaGroupConsumer(settings, self.admin, self.name, topics, listener)
+        return KafkaGroupConsumer(
+            settings, self.admin, self.name, topics, partition_count, listener
+        )
 
-    def _check_companions(self, group: str, topics: Sequence[str]) -> None:
+    def _checked_partition_count(self, group: str, topics: Sequence[str]) -> int:
         if not topics:
             raise UsageError(
                 f"Group {group} was joined without a topic; name at least the one it is balanced on."
@@ -82,6 +84,7 @@ class KafkaLog:
                 f"The topics of group {group} must have the same number of partitions, and have {counts}. Make them "
                 "again with one count (`weft topics create`)."
             )
+        return counts[topics[0]]
 
     def reader(self, *, committed: bool = True) -> KafkaReader:
         return KafkaReader(self._settings, self.name, committed=committed)
