@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -110,6 +110,9 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
 """(where, what, how it is broken) by name."""
 
 
+_FOR_GOOD = ExitStack()
+
+
 @contextmanager
 def broken(name: str) -> Iterator[None]:
     """Break one rule for as long as this lasts."""
@@ -126,4 +129,4 @@ def broken(name: str) -> Iterator[None]:
 def break_for_good(name: str | None) -> None:
     """For a process that does nothing else."""
     if name is not None:
-        broken(name).__enter__()
+        _FOR_GOOD.enter_context(broken(name))

@@ -229,11 +229,13 @@ class World:
                     yield f"{topic}-{partition} is done up to {committed.get((topic, partition))}, not {offset}"
 
     def live_partitions(self) -> Iterator[tuple[str, Partition]]:
-        """(process, partition) of all that is served now."""
+        """(process, partition) of all that is served now, by whom the group says that it is: no zombie's."""
+        members = self.cluster.inspect.members(self.namespace.workflow_group)
         for worker in self.workers:
             if worker.running and worker.worker is not None and worker.worker._owner is not None:
                 for partition in worker.worker._owner._serving.values():
-                    yield worker.name, partition
+                    if partition.number in members.get(worker.name, ()):
+                        yield worker.name, partition
 
     def compacted_state(self) -> dict[int, dict[bytes, bytes]]:
         """What a stranger reads from the state topic, after a thorough cleaning."""
