@@ -73,9 +73,9 @@ def place_of(machine: Machine) -> dict[str, Any]:
         "activities": list(machine._activities),
         "timers": list(machine._timers),
         "signals": {
-            name: [bytes(payload) for payload in payloads]
-            for name, payloads in machine._signals.items()
-            if payloads
+            name: [bytes(signal.payload) for signal in signals]
+            for name, signals in machine._signals.items()
+            if signals
         },
         "receivers": {
             name: len(futures) for name, futures in machine._receivers.items() if futures

@@ -126,11 +126,19 @@ class Context(BaseContext):
     def receive_signal(
         self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
     ) -> Any:
-        """The next signal of that name, as `hint`; signals that came earlier are kept. TimeoutError after `timeout`."""
+        """The next signal of that name, as `hint`; signals that came earlier are kept.
+
+        Raises, when awaited, TimeoutError after `timeout`, and SignalPayloadError for a payload that is not of `hint`:
+        that signal is used up, and the workflow may catch the error and receive the next one. Uncaught, it fails the
+        run.
+        """
         return self._receive(name, hint, timeout)
 
     async def signals(self, name: str, hint: Any = Any) -> AsyncIterator[Any]:
-        """Every signal of that name, in order, as long as one asks."""
+        """Every signal of that name, in order, as long as one asks.
+
+        A payload that is not of `hint` ends the iteration with SignalPayloadError; call `signals` again to go on.
+        """
         while True:
             yield await self.receive_signal(name, hint)
 

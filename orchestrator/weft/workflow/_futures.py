@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from weft.errors import UsageError
-from weft.records import Payload
+from weft.codec import decode_payload
+from weft.errors import SignalPayloadError, UsageError
+from weft.records import Payload, SignalReceived
 
 if TYPE_CHECKING:
     from weft.workflow._loop import WorkflowLoop
@@ -106,12 +107,15 @@ class SignalFuture(WorkflowFuture):
         if not self.done():
             self._timeout = self._machine.loop.call_later(seconds, self._time_out)
 
-    def resolve(self, payload: Payload) -> None:
+    def resolve(self, signal: SignalReceived) -> None:
+        """A payload that does not fit is told at the receive call: who sent it may not be who wrote the workflow."""
         self._stop_timeout()
         try:
-            self.set_result(self._decode(payload))
-        except UsageError as error:
-            self.set_exception(UsageError(f"signal {self.name!r}: {error}"))
+            value = self._decode(signal.payload)
+        except Exception as error:  # noqa: BLE001  # a user's type may check its values in any way
+            self.set_exception(_unfit(signal, error))
+        else:
+            self.set_result(value)
 
     def cancel(self, msg: Any | None = None) -> bool:
         cancelled = super().cancel(msg)
@@ -130,6 +134,20 @@ class SignalFuture(WorkflowFuture):
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
+
+
+def _unfit(signal: SignalReceived, error: Exception) -> SignalPayloadError:
+    which = f"signal {signal.name!r}" + (
+        f" with ID {signal.signal_id!r}" if signal.signal_id else ""
+    )
+    why = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    try:
+        payload = decode_payload(signal.payload)
+    except UsageError:  # nobody has looked into it before
+        payload = None
+    return SignalPayloadError(
+        f"{which}: {why}", signal=signal.name, signal_id=signal.signal_id, payload=payload
+    )
 
 
 class TimerFuture(WorkflowFuture):

@@ -68,7 +68,7 @@ class Machine:
         """What was asked for in this activation, in order: by its number, cancellations by the number below zero."""
         self._activities: dict[int, ActivityFuture] = {}
         self._timers: dict[int, Callable[[], None]] = {}
-        self._signals: dict[str, deque[Payload]] = {}
+        self._signals: dict[str, deque[SignalReceived]] = {}
         self._receivers: dict[str, deque[SignalFuture]] = {}
 
     # Events in, commands out.
@@ -220,9 +220,9 @@ class Machine:
     def _signal_received(self, event: SignalReceived) -> None:
         receivers = self._receivers.get(event.name)
         if receivers:
-            receivers.popleft().resolve(event.payload)
+            receivers.popleft().resolve(event)
         else:
-            self._signals.setdefault(event.name, deque()).append(event.payload)
+            self._signals.setdefault(event.name, deque()).append(event)
 
     def _cancelled(self, event: CancelRequested) -> None:
         self._cancel_requested = True

@@ -242,7 +242,7 @@ SHAPES = [
         approved,
         wrong_payload_script,
         status="failed",
-        failure="UsageError",
+        failure="SignalPayloadError",
     ),
     Shape("signals before they are asked for", early, early_script, result=[1, 2, 3, "n"]),
     Shape("signals that come twice", early, repeated_script, result=[1, 2, 3, "n"]),

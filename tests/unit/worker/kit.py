@@ -32,6 +32,7 @@ from weft.records import (
     SignalWorkflow,
     StartWorkflow,
     TerminateWorkflow,
+    UnblockWorkflow,
 )
 from weft.topics import Namespace
 from weft.worker._batch import Batch, Write
@@ -188,6 +189,9 @@ class Served:
 
     def purge(self, run_id: str = "", reply_to: ReplyTo | None = None) -> Batch:
         return self.turn(self.signals(PurgeWorkflow(run_id, reply_to)))
+
+    def unblock(self, reply_to: ReplyTo | None = None) -> Batch:
+        return self.turn(self.signals(UnblockWorkflow(reply_to)))
 
     def ask(self, reply_to: ReplyTo, run_id: str = "") -> Batch:
         return self.turn(self.queries(AwaitResult(reply_to, run_id)))

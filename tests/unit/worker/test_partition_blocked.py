@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.unit.worker.conftest import Serve
 from tests.unit.worker.kit import (
@@ -131,9 +134,10 @@ def test_blocked_run_stays_blocked_when_the_next_worker_has_not_its_code_either(
 ) -> None:
     served = serve(at_once)
     served.start("fulfil", 500)
-    batch = served.take_over(approval)
-    assert topics_of(batch) == []
+    served.take_over(approval)
     assert served.head().status == "blocked"
+    assert "(it has: approval)" in served.head().reason
+    assert topics_of(served.take_over(approval)) == []
 
 
 # What comes in meanwhile.
@@ -276,6 +280,127 @@ def test_timer_of_a_blocked_run_fires_when_it_goes_on(serve: Serve) -> None:
     assert served.story()[-3:] == ["WorkflowUnblocked", "TimerFired", "TimerStarted"]
     served.advance(60_000)
     assert last_result(served) == "awake"
+
+
+def test_reason_is_that_of_the_newest_code_when_that_does_not_fit_either(serve: Serve) -> None:
+    served = serve(fulfil)
+    served.start("fulfil", 500)
+    task = served.task
+    served.take_over(at_once)
+    served.complete(task, 501)
+    assert "This worker has no workflow 'fulfil'" in served.head().reason
+    served.take_over(other_fulfil)
+    assert "the code asked for ScheduleActivity" in served.head().reason
+    assert served.story()[2:] == ["WorkflowBlocked", "RecordDeferred", "WorkflowBlocked"]
+    assert topics_of(served.take_over(other_fulfil)) == [], "the reason is the same"
+    served.take_over(fulfil)
+    assert served.story()[-3:] == ["WorkflowUnblocked", "ActivityCompleted", "ActivityScheduled"]
+
+
+# Asked to go on.
+
+
+@workflow.define(name="moody")
+async def moody(ctx: Context) -> Any:
+    """Not deterministic: what it does depends on something outside of its history."""
+    await ctx.execute_activity(ship if MOOD else charge, 1)
+    return await ctx.receive_signal("go")
+
+
+MOOD: list[str] = []
+
+
+@pytest.fixture
+def moody_run(serve: Serve) -> Iterator[Served]:
+    """Blocked for as long as there is something in MOOD."""
+    MOOD.clear()
+    served = serve(moody)
+    served.start("moody")
+    MOOD.append("bad")
+    served.rebuild()
+    served.complete(served.task, 1)
+    served.signal("go", "second")
+    assert served.head().status == "blocked"
+    yield served
+    MOOD.clear()
+
+
+def test_blocked_run_goes_on_when_it_is_asked_to_and_its_code_fits_again(
+    moody_run: Served,
+) -> None:
+    MOOD.clear()
+    (reply,) = replies_of(moody_run.unblock(accepted_reply()))
+    assert (reply.outcome, reply.status) == ("accepted", "completed")
+    assert moody_run.story()[2:] == [
+        "WorkflowBlocked",
+        "RecordDeferred",
+        "RecordDeferred",
+        "WorkflowUnblocked",
+        "ActivityCompleted",
+        "SignalReceived",
+        "WorkflowCompleted",
+    ]
+    assert last_result(moody_run) == "second"
+
+
+def test_blocked_run_stays_blocked_with_the_reason_when_it_is_asked_to_go_on_too_early(
+    moody_run: Served,
+) -> None:
+    batch = moody_run.unblock(accepted_reply())
+    (reply,) = replies_of(batch)
+    assert (reply.outcome, reply.status, topics_of(batch)) == ("refused", "blocked", [])
+    assert reply.reason == f"workflow 'order-42' is still blocked: {moody_run.head().reason}"
+    assert moody_run.story().count("RecordDeferred") == 2, "what came is still kept"
+
+
+def test_unblocking_that_nobody_waits_for_is_put_aside_when_it_is_in_vain(
+    moody_run: Served,
+) -> None:
+    assert topics_of(moody_run.unblock()) == ["deadletters"]
+
+
+def test_unblocking_is_refused_when_the_run_is_not_blocked(serve: Serve) -> None:
+    served = serve(approval)
+    (reply,) = replies_of(served.unblock(accepted_reply()))
+    assert reply.outcome == "unknown"
+    served.start("approval")
+    (reply,) = replies_of(served.unblock(accepted_reply()))
+    assert (reply.outcome, reply.reason) == (
+        "refused",
+        "workflow 'order-42' is running, not blocked: there is nothing to unblock",
+    )
+    served.signal("approval")
+    (reply,) = replies_of(served.unblock(accepted_reply()))
+    assert (reply.outcome, reply.reason) == (
+        "refused",
+        "workflow 'order-42' has ended (completed): there is nothing to unblock",
+    )
+
+
+def test_run_of_an_unknown_workflow_stays_blocked_when_it_is_asked_to_go_on(serve: Serve) -> None:
+    served = serve(at_once)
+    served.start("fulfil", 1)
+    (reply,) = replies_of(served.unblock(accepted_reply()))
+    assert reply.outcome == "refused"
+    assert "still blocked: This worker has no workflow 'fulfil'" in reply.reason
+    assert served.story() == ["WorkflowStarted", "WorkflowBlocked"]
+
+
+def test_run_that_breaks_again_when_it_is_asked_to_go_on_is_blocked_anew(serve: Serve) -> None:
+    served = serve(leaving)
+    served.start("leaving")
+    served.signal("go", "first")
+    (reply,) = replies_of(served.unblock(accepted_reply()))
+    assert (reply.outcome, reply.status) == ("refused", "blocked")
+    assert served.story()[1:] == [
+        "WorkflowBlocked",
+        "RecordDeferred",
+        "WorkflowUnblocked",
+        "WorkflowBlocked",
+        "RecordDeferred",
+    ]
+    served.take_over(mended)
+    assert last_result(served) == "first"
 
 
 # Code that breaks.

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 from tests.support.runs import DrivenRun, place_of
 from tests.unit.workflow.conftest import Drive
 from weft import activity, workflow
 from weft.codec import encode_payload
 from weft.core import CompleteWorkflow, ScheduleActivity, StartTimer
+from weft.errors import SignalPayloadError
 from weft.records import (
     NULL,
     ActivityCompleted,
     ActivityDispatched,
     ActivityRetryScheduled,
     FailureInfo,
+    Payload,
+    SignalWorkflow,
     TimerFired,
     WorkflowStarted,
 )
@@ -130,8 +134,88 @@ def test_replay_of_a_changed_result_type_is_the_codes_failure_and_not_the_engine
 
     run = drive(typed)
     run.signal("number", "five")
-    assert run.failure.type == "UsageError"
+    assert run.failure.type == "SignalPayloadError"
     assert "signal 'number'" in run.failure.message
+
+
+class Age(BaseModel):
+    years: int
+
+    @field_validator("years")
+    @classmethod
+    def _known(cls, value: int) -> int:
+        return {7: value}[value]
+
+
+@pytest.mark.parametrize(
+    ("hint", "payload", "why"),
+    [
+        (int, "five", """"five" is not int: Expected `int`, got `str`"""),
+        (Age, {"years": "many"}, "is not Age: "),
+        (Age, {"years": 8}, "KeyError: 8"),
+    ],
+    ids=["type", "model", "validator that breaks"],
+)
+def test_signal_that_does_not_fit_is_told_at_its_receive_call_and_may_be_caught(
+    drive: Drive, hint: Any, payload: Any, why: str
+) -> None:
+    """Whoever can write to the topic may send anything: a workflow need not fail of it."""
+    caught: list[SignalPayloadError] = []
+
+    @workflow.define
+    async def typed(ctx: Context) -> Any:
+        try:
+            await ctx.receive_signal("number", hint, timeout=60)
+        except SignalPayloadError as error:
+            caught.append(error)
+        return await ctx.receive_signal("number")
+
+    run = drive(typed, replayed=False)
+    run.signal("number", payload, id="s-1")
+    run.signal("number", 5)
+    assert run.result == 5
+    (error,) = caught
+    assert str(error).startswith("signal 'number' with ID 's-1': ")
+    assert why in str(error)
+    assert (error.signal, error.signal_id, error.payload) == ("number", "s-1", payload)
+    assert run.story[:3] == ["WorkflowStarted", "TimerStarted", "SignalReceived"]
+
+
+def test_signal_that_nobody_can_read_is_told_at_its_receive_call(drive: Drive) -> None:
+    """Payloads are carried unread: a number without end comes to light where it is received."""
+
+    @workflow.define
+    async def typed(ctx: Context) -> Any:
+        try:
+            return await ctx.receive_signal("number")
+        except SignalPayloadError as error:
+            return [error.signal_id, error.payload]
+
+    run = drive(typed)
+    run.give(SignalWorkflow("number", Payload(b"1e999"), "s-1"))
+    assert run.result == ["s-1", None]
+
+
+def test_signals_go_on_after_one_that_does_not_fit_when_they_are_asked_for_again(
+    drive: Drive,
+) -> None:
+    @workflow.define
+    async def collecting(ctx: Context) -> Any:
+        numbers: list[int] = []
+        while len(numbers) < 3:
+            try:
+                async for number in ctx.signals("number", int):
+                    numbers.append(number)  # the error must not lose them
+                    if len(numbers) == 3:
+                        break
+            except SignalPayloadError:
+                numbers.append(-1)
+        return numbers
+
+    run = drive(collecting)
+    for value in (1, "zwei", 3):
+        run.signal("number", value)
+    assert run.result == [1, -1, 3]
 
 
 # Beside others.

@@ -21,6 +21,26 @@ class UsageError(WeftError):
     """The caller's mistake: a bad name, input or option. Raised at once, before anything is written."""
 
 
+class SignalPayloadError(UsageError):
+    """A signal's payload is not of the type that the workflow receives it as; raised at the receive call.
+
+    Anybody may send a signal, so a workflow may catch this and wait for the next one; uncaught, it fails the run.
+    `payload` is the plain JSON value that came (None where that cannot be read).
+    """
+
+    def __init__(
+        self, message: str, *, signal: str, signal_id: str = "", payload: object = None
+    ) -> None:
+        super().__init__(message)
+        self.signal = signal
+        self.signal_id = signal_id
+        self.payload = payload
+
+
+class TurnTimeoutError(WeftError):
+    """A workflow's code kept its worker's thread to itself for too long; the run is blocked, not failed."""
+
+
 class InvariantViolation(WeftError):
     """The log or our own code is broken. Never handled: the partition stops instead of guessing."""
 

@@ -43,6 +43,7 @@ from weft.records._inputs import (
     SignalWorkflow,
     StartWorkflow,
     TerminateWorkflow,
+    UnblockWorkflow,
 )
 from weft.records._outputs import (
     ActivityTask,
@@ -122,6 +123,7 @@ __all__ = [
     "TimerCancelled",
     "TimerFired",
     "TimerStarted",
+    "UnblockWorkflow",
     "WorkflowBlocked",
     "WorkflowCancelled",
     "WorkflowCompleted",

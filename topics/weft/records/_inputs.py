@@ -63,7 +63,21 @@ class PurgeWorkflow(_SignalsRecord, frozen=True, tag="purge"):
     v: Literal[1] = 1
 
 
-SignalsRecord = StartWorkflow | SignalWorkflow | CancelWorkflow | TerminateWorkflow | PurgeWorkflow
+class UnblockWorkflow(_SignalsRecord, frozen=True, tag="unblock"):
+    """Try the code of a blocked run again, by replay. Refused when it is not blocked, or still does not fit."""
+
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+SignalsRecord = (
+    StartWorkflow
+    | SignalWorkflow
+    | CancelWorkflow
+    | TerminateWorkflow
+    | PurgeWorkflow
+    | UnblockWorkflow
+)
 
 
 class PlainSignal(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -94,6 +94,13 @@ class Cell:
         return self.head.request_id if self.head else ""
 
     @property
+    def reason(self) -> str:
+        """Why it is blocked, or was cancelled or terminated."""
+        if self.run is not None:
+            return self.run.reason
+        return self.head.reason if self.head else ""
+
+    @property
     def ended(self) -> bool:
         return self.status in ENDED
 

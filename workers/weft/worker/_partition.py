@@ -43,6 +43,7 @@ from weft.records import (
     StateRecord,
     Status,
     TerminateWorkflow,
+    UnblockWorkflow,
 )
 from weft.topics import Namespace, check_workflow_id, partition_of
 from weft.worker import _answers as answers
@@ -132,12 +133,7 @@ class Partition:
         """Try every blocked run again: this worker's code may be the one that fits."""
         for cell in list(self.cells.values()):
             if cell.status == "blocked":
-                self._warm(cell, batch)
-                deferred = self._turn.unblock(cell, batch, now_ms)
-                if deferred is not None:
-                    self._touch(cell)
-                    for event in deferred:
-                        self._take_up(cell, event.source, event.record, batch, now_ms)
+                self._try_again(cell, batch, now_ms)
 
     def _unload(self, workflow_id: str, page: str) -> None:
         if not page:
@@ -312,6 +308,8 @@ class Partition:
             return f"there is no workflow {workflow_id!r}"
         if isinstance(request, PurgeWorkflow):
             reason = self._purge(cell, request, batch)
+        elif isinstance(request, UnblockWorkflow):
+            reason = self._unblock(cell, batch, now_ms)
         elif cell.ended:
             reason = f"workflow {workflow_id!r} has ended ({cell.status})"
         else:
@@ -384,6 +382,14 @@ class Partition:
         del self.cells[cell.workflow_id]
         return ""
 
+    def _unblock(self, cell: Cell, batch: Batch, now_ms: int) -> str:
+        if cell.status != "blocked":
+            how = f"has ended ({cell.status})" if cell.ended else f"is {cell.status}, not blocked"
+            return f"workflow {cell.workflow_id!r} {how}: there is nothing to unblock"
+        if self._try_again(cell, batch, now_ms):
+            return ""
+        return f"workflow {cell.workflow_id!r} is still blocked: {cell.reason}"
+
     def _delete_pages(self, cell: Cell, batch: Batch) -> None:
         for number in range(cell.sealed):
             batch.state(self.number, page_key(cell.workflow_id, cell.run_id, number), None)
@@ -397,6 +403,19 @@ class Partition:
             self.dropped["the run has ended"] += 1
         else:
             self._take(cell, "results", result, batch, now_ms)
+
+    def _try_again(self, cell: Cell, batch: Batch, now_ms: int) -> bool:
+        """Bring a blocked run's code back by replay; where it fits, what came meanwhile is taken up.
+
+        Returns whether the run goes on.
+        """
+        last_event_id = self._warm(cell, batch).last_event_id
+        deferred = self._turn.unblock(cell, batch, now_ms)
+        if cell.warm().last_event_id != last_event_id:
+            self._touch(cell)
+        for event in deferred:
+            self._take_up(cell, event.source, event.record, batch, now_ms)
+        return cell.status != "blocked"
 
     def _take_up(self, cell: Cell, source: str, record: Payload, batch: Batch, now_ms: int) -> None:
         """A record that came while the run was blocked."""

@@ -106,14 +106,17 @@ class Turn:
         event_id = _run(cell).last_event_id + 1
         cell.append(RecordDeferred(event_id, now_ms, source, Payload(encode(record))))
 
-    def unblock(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred] | None:
-        """Try the code of a blocked run again; the records kept for it when it fits, else None."""
+    def unblock(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred]:
+        """Try the code of a blocked run again; returns the records that were kept for it when it fits."""
         run = _run(cell)
         history = cell.history()
         never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history)
         problem = self._unknown(run.workflow) if never_ran else self._drive(cell)
         if problem:
-            return None
+            if problem[:_REASON_LENGTH_MAX] != run.reason:
+                # Other code, other trouble: who mends it must not read of the last one's.
+                self._block(cell, problem, batch, now_ms, "", None)
+            return ()
         deferred = run.deferred
         self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms), batch)
         if never_ran:
