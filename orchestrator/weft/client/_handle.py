@@ -32,6 +32,7 @@ from weft.records import (
     StartWorkflow,
     Status,
     TerminateWorkflow,
+    UnblockWorkflow,
 )
 
 Out = TypeVar("Out")
@@ -163,6 +164,19 @@ class Handle(Generic[Out]):
         reply, asks = await self._ask(lambda to: TerminateWorkflow(reason, to), timeout_s, what)
         if reply.outcome == "refused" and not (asks > 1 and reply.status == "terminated"):
             raise refused(what, reply)
+
+    async def unblock(self, *, timeout_s: float = WAIT_S) -> Status:
+        """Have a blocked run's code tried again, by replay; returns how the run stands after that.
+
+        Raises RefusedError when the run is not blocked, and when it still is (the text says why);
+        UnknownWorkflowError, DeadlineError, LogError.
+        """
+        what = f"Unblocking workflow {self.id!r}"
+        reply, asks = await self._ask(UnblockWorkflow, timeout_s, what)
+        # Asked twice and not blocked: the first time did it.
+        if reply.outcome == "refused" and (asks == 1 or reply.status == "blocked"):
+            raise refused(what, reply)
+        return reply.status
 
     async def purge(self, *, timeout_s: float = WAIT_S) -> None:
         """Delete the ended run: tombstones for its state and its history.

@@ -49,7 +49,8 @@ def not_ended(session: Session, request: EndRequest, wait_s: float) -> DeadlineE
     if request.status == "blocked":
         return DeadlineError(
             f"{who} has not ended within {wait_s:g} s: it is blocked. {request.reason} Mend the code and start a "
-            "worker with it; the run then goes on by itself."
+            f"worker with it; the run then goes on by itself. To try the same code again: weft unblock "
+            f"{request.address.workflow_id}"
         )
     return DeadlineError(
         f"{who} has not ended within {wait_s:g} s: it is {request.status}. Ask again later, or see what it waits for "

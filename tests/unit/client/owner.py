@@ -41,12 +41,14 @@ from weft.records import (
     StartWorkflow,
     TerminateWorkflow,
     TimerStarted,
+    UnblockWorkflow,
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
     WorkflowTerminated,
+    WorkflowUnblocked,
 )
 from weft.topics import Namespace, partition_of
 
@@ -211,6 +213,8 @@ class FakeOwner:
             self._reply(to, "unknown")
         elif isinstance(request, PurgeWorkflow):
             self._take_purge(owned, request)
+        elif isinstance(request, UnblockWorkflow):
+            self._take_unblock(owned, to)
         elif owned.run.ended:
             self._reply(to, "refused", owned, reason=f"workflow {workflow_id!r} has ended")
         else:
@@ -295,6 +299,19 @@ class FakeOwner:
             self._delete_pages(owned)
             self._write(owned.run.workflow_id, "", None)
             del self.runs[owned.run.workflow_id]
+            self._reply(to, "accepted", owned)
+
+    def _take_unblock(self, owned: OwnedRun, to: ReplyTo | None) -> None:
+        """Its second try fits."""
+        if owned.run.status != "blocked":
+            self._reply(to, "refused", owned, reason=f"it is {owned.run.status}, not blocked")
+        elif len(owned.events) == 2:
+            owned.add(WorkflowBlocked, "Its code asks for something else again.")
+            self._store(owned)
+            self._reply(to, "refused", owned, reason=f"it is still blocked: {owned.run.reason}")
+        else:
+            owned.add(WorkflowUnblocked)
+            self._store(owned)
             self._reply(to, "accepted", owned)
 
     def _wait(self, owned: OwnedRun, to: ReplyTo) -> None:

@@ -7,22 +7,25 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.unit.client.flows import Order, echo, wait
+from tests.unit.client.flows import Order, blocked, echo, wait
 from tests.unit.client.owner import FakeOwner
 from weft.client import Client, Handle
 from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
 from weft.log import Log
 from weft.records import SignalReceived, SignalWorkflow
 
-Ask = Callable[[Handle[object]], Awaitable[None]]
+Ask = Callable[[Handle[object]], Awaitable[object]]
 
 ALL: list[Ask] = [
     lambda handle: handle.signal("go"),
     lambda handle: handle.cancel(),
     lambda handle: handle.terminate(),
     lambda handle: handle.purge(),
+    lambda handle: handle.unblock(),
 ]
-each = pytest.mark.parametrize("ask", ALL, ids=["signal", "cancel", "terminate", "purge"])
+each = pytest.mark.parametrize(
+    "ask", ALL, ids=["signal", "cancel", "terminate", "purge", "unblock"]
+)
 
 
 @each
@@ -67,7 +70,7 @@ def test_request_is_refused_when_the_run_has_ended(log: Log, owner: FakeOwner, a
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("ask", ALL[1:], ids=["cancel", "terminate", "purge"])
+@pytest.mark.parametrize("ask", ALL[1:4], ids=["cancel", "terminate", "purge"])
 def test_request_succeeds_when_its_first_reply_was_lost(
     log: Log, owner: FakeOwner, ask: Ask
 ) -> None:
@@ -167,5 +170,32 @@ def test_purge_is_refused_when_the_run_is_open(log: Log, owner: FakeOwner) -> No
             await client.start(wait, id="A-1")
             with pytest.raises(RefusedError, match="was refused: only ended workflows"):
                 await client.purge("A-1")
+
+    asyncio.run(scenario())
+
+
+def test_unblocking_says_how_the_run_stands_or_why_it_stays_blocked(
+    log: Log, owner: FakeOwner
+) -> None:
+    async def scenario() -> None:
+        async with Client(log, namespace="desk") as client:
+            handle = await client.start(blocked, id="A-1")
+            with pytest.raises(RefusedError, match=r"'A-1' was refused: it is still blocked: Its"):
+                await handle.unblock()
+            assert await handle.unblock() == "running"
+            with pytest.raises(RefusedError, match=r"refused: it is running, not blocked"):
+                await handle.unblock()
+
+    asyncio.run(scenario())
+
+
+def test_unblocking_succeeds_when_its_first_reply_was_lost(log: Log, owner: FakeOwner) -> None:
+    async def scenario() -> None:
+        async with Client(log, namespace="desk") as client:
+            handle = await client.start(blocked, id="A-1")
+            with pytest.raises(RefusedError):
+                await handle.unblock()
+            owner.replies_to_lose = 1
+            assert await handle.unblock() == "running"
 
     asyncio.run(scenario())

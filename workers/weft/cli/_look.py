@@ -42,7 +42,9 @@ async def list_workflows(
     common: Common,
     filter_status: Annotated[
         str | None,
-        typer.Option("--filter-status", metavar="STATUS", help="Only those with this status."),
+        typer.Option(
+            "--status", "--filter-status", metavar="STATUS", help="Only those with this status."
+        ),
     ] = None,
     workflow: Annotated[
         str | None, typer.Option("--workflow", help="Only those of this name.")

@@ -1,7 +1,9 @@
-"""Commands that ask something of workflows: start, result, signal, cancel, terminate."""
+"""Commands that ask something of workflows: start, result, signal, cancel, terminate, unblock."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import typer
@@ -9,7 +11,11 @@ import typer
 from weft.cli._context import Common, command
 from weft.cli._output import json_text
 from weft.cli._parse import duration, json_value
+from weft.client import Client
+from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
 
+_AT_ONCE = 100
+"""Requests of one command that wait for their answers together."""
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The workflow's ID.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Kept in the history.")]
 
@@ -21,6 +27,7 @@ def register(app: typer.Typer) -> None:
     command(app, "signal")(signal)
     command(app, "cancel")(cancel)
     command(app, "terminate")(terminate)
+    command(app, "unblock")(unblock)
 
 
 async def start(
@@ -112,3 +119,55 @@ async def terminate(common: Common, id: IdArgument, reason: ReasonOption = "") -
     async with common.client() as client:
         await client.handle(id).terminate(reason)
     common.output.answer(f"{id} is terminated", {"workflow_id": id, "terminated": True})
+
+
+async def unblock(
+    common: Common,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Blocked workflows.")
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="All that are blocked.")] = False,
+    workflow: Annotated[
+        str | None, typer.Option("--workflow", help="With --all: only those of this name.")
+    ] = None,
+) -> None:
+    """Try blocked workflows again, by replay; exit status 1 if any of them stays blocked."""
+    if bool(ids) == all:
+        raise UsageError("unblock needs either IDs, or --all.")
+    if workflow is not None and not all:
+        raise UsageError("--workflow goes with --all.")
+    async with common.client() as client:
+        if ids and len(ids) == 1:
+            status = await client.handle(ids[0]).unblock()
+            document = {"workflow_id": ids[0], "status": status, "why_not": None}
+            common.output.answer(f"{ids[0]} is {status}", [document])
+            return
+        if all:
+            ids = [one.workflow_id for one in await client.list("blocked", workflow=workflow)]
+        answers = await _unblock_each(client, ids or [])
+    if common.output.as_json:
+        common.output.document(answers)
+    elif not answers:
+        common.output.text("no workflow is blocked")
+    else:
+        headings = ("ID", "STATUS", "WHY NOT")
+        common.output.table(headings, [tuple(answer.values()) for answer in answers])
+    if any(answer["why_not"] for answer in answers):
+        raise typer.Exit(1)
+
+
+async def _unblock_each(client: Client, ids: Sequence[str]) -> list[dict[str, str | None]]:
+    """What became of each, in the order given: its status, and why it could not be unblocked."""
+    answers: list[dict[str, str | None]] = []
+    for first in range(0, len(ids), _AT_ONCE):
+        chunk = ids[first : first + _AT_ONCE]
+        answers += await asyncio.gather(*(_unblock_one(client, one) for one in chunk))
+    return answers
+
+
+async def _unblock_one(client: Client, id: str) -> dict[str, str | None]:
+    try:
+        status: str | None = await client.handle(id).unblock()
+    except (RefusedError, UnknownWorkflowError, DeadlineError) as error:
+        return {"workflow_id": id, "status": None, "why_not": str(error)}
+    return {"workflow_id": id, "status": status, "why_not": None}
