@@ -23,7 +23,7 @@ def to_failure(error: BaseException, *, depth: int = 0) -> FailureInfo:
             details = encode_payload(error.details)
         except UsageError as problem:
             details = encode_payload(str(problem))
-    stack = "".join(traceback.format_tb(error.__traceback__))[-STACK_CHARACTERS_MAX:]
+    stack = _stack_text(error)[-STACK_CHARACTERS_MAX:]
     return FailureInfo(
         type=kind,
         message=str(error)[:MESSAGE_CHARACTERS_MAX],
@@ -32,6 +32,19 @@ def to_failure(error: BaseException, *, depth: int = 0) -> FailureInfo:
         stack=stack,
         cause=to_failure(cause, depth=depth + 1) if cause and depth < _CAUSES_MAX else None,
     )
+
+
+def _stack_text(error: BaseException) -> str:
+    """The stack as its reader needs it: without Weft's own frames, unless there are no others."""
+    frames = traceback.extract_tb(error.__traceback__)
+    names = [
+        str(frame.f_globals.get("__name__", ""))
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    theirs = [
+        frame for frame, name in zip(frames, names, strict=True) if not name.startswith("weft.")
+    ]
+    return "".join(traceback.format_list(theirs or frames))
 
 
 def to_activity_error(failure: FailureInfo, *, activity: str, attempts: int) -> ActivityError:

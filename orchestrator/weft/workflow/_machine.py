@@ -42,7 +42,7 @@ from weft.records import (
 )
 from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
 from weft.workflow._futures import ActivityFuture, SignalFuture
-from weft.workflow._lines import first_line, innermost_line
+from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
 
 if TYPE_CHECKING:
@@ -186,6 +186,10 @@ class Machine:
         """File and line where the user's code waits; when it does not, where it begins."""
         line = innermost_line(self._main.get_coro()) if self._main is not None else ""
         return line or first_line(self.workflow.function)
+
+    def line_of(self, error: BaseException) -> str:
+        """Where the user's code was when this was raised; when it was not there, where the code waits."""
+        return raised_line(error) or self.code_line()
 
     def _withdraw_or_add(self, wanted_id: int, command: CancelActivity | CancelTimer) -> None:
         """What was asked for in this very activation is withdrawn and leaves no trace."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from weft import activity
@@ -45,6 +47,26 @@ def test_failure_carries_its_own_type_details_and_verdict() -> None:
 def test_details_that_json_cannot_hold_are_replaced_by_the_reason() -> None:
     failure = to_failure(Failure("x", details=object()))
     assert "cannot be stored" in decode_payload(failure.details)
+
+
+def test_stack_leaves_out_what_is_not_the_users() -> None:
+    """The first line that a reader sees is one of theirs."""
+
+    def hint() -> None:
+        decode_payload(b'"five"', int)
+
+    with pytest.raises(UsageError) as raised:
+        hint()
+    stack = to_failure(raised.value).stack
+    assert "in hint" in stack
+    assert "weft" + os.sep + "codec" not in stack
+
+
+def test_stack_is_whole_when_it_is_ours_alone() -> None:
+    with pytest.raises(UsageError) as raised:
+        decode_payload(b'"five"', int)
+    error = raised.value.with_traceback(raised.tb.tb_next)
+    assert "in decode_or_refuse" in to_failure(error).stack
 
 
 def test_long_texts_are_cut() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.worker import workflows
 from tests.unit.worker.conftest import Serve
 from tests.unit.worker.kit import (
     NOW_MS,
@@ -31,9 +34,9 @@ from tests.unit.worker.workflows import (
 )
 from weft import workflow
 from weft.codec import decode_payload, encode_payload
-from weft.records import CancelWorkflow, SignalWorkflow, TerminateWorkflow
+from weft.records import CancelWorkflow, SignalReceived, SignalWorkflow, TerminateWorkflow
 from weft.topics import OUTPUT_BYTES_MAX
-from weft.workflow import Context
+from weft.workflow import Context, Workflow, _machine
 
 
 @workflow.define(name="fulfil")
@@ -70,6 +73,14 @@ async def inline_waiting(ctx: Context) -> Any:
     step = ctx.execute_activity(quick, 1)
     told = await ctx.receive_signal("go")
     return [await step, told]
+
+
+def line_of(code: Workflow[Any, Any], text: str, file: Path = Path(__file__)) -> str:
+    """`file, line 7`: the first line of a workflow's function that holds the text."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    first = code.function.__code__.co_firstlineno
+    number = next(n for n, line in enumerate(lines, 1) if n >= first and text in line)
+    return f"{file}, line {number}"
 
 
 def last_result(served: Served, key: str = "order-42") -> Any:
@@ -414,7 +425,8 @@ def test_run_is_blocked_when_its_code_exits(serve: Serve) -> None:
         served.signals(SignalWorkflow("go", encode_payload("second"))),
     )
     assert sorted(topics_of(batch)) == ["events", "state"]
-    assert (served.head().status, served.head().reason) == ("blocked", "SystemExit: 3")
+    assert served.head().status == "blocked"
+    assert served.head().reason == f"SystemExit: 3 ({line_of(leaving, 'sys.exit(3)')})"
     assert served.story() == [
         "WorkflowStarted",
         "WorkflowBlocked",
@@ -437,14 +449,63 @@ def test_run_is_blocked_with_a_short_reason_when_its_code_exits_with_a_long_one(
     served = serve(talkative)
     served.start("talkative")
     assert served.head().reason.startswith("SystemExit: xxx")
-    assert len(served.head().reason) == 8000
+    assert len(served.head().reason) < 8000
+    assert served.head().reason.endswith(f"({line_of(talkative, 'sys.exit(')})")
+
+
+def test_run_is_blocked_when_its_code_interrupts_the_keyboard(serve: Serve) -> None:
+    """Odd, and no reason to stop a partition, which would come back to it with every restart."""
+
+    @workflow.define
+    async def odd(ctx: Context) -> None:
+        raise KeyboardInterrupt
+
+    served = serve(odd, at_once)
+    served.start("odd")
+    served.start("at_once", 1, key="another")
+    assert served.head("another").status == "completed"
+    assert served.head().reason.startswith("KeyboardInterrupt (")
+
+
+def test_run_is_blocked_when_its_code_raises_what_cannot_be_told(serve: Serve) -> None:
+    class Mute(SystemExit):
+        def __str__(self) -> str:
+            raise RuntimeError("not even that")
+
+    @workflow.define
+    async def mute(ctx: Context) -> None:
+        raise Mute
+
+    served = serve(mute)
+    served.start("mute")
+    assert served.head().reason == f"Mute ({line_of(mute, 'raise Mute')})"
+
+
+def test_reason_names_the_waiting_line_when_it_is_our_own_code_that_breaks(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve_live(approval, at_once)
+    served.start("approval")
+    feeds: dict[Any, Any] = _machine._FEEDS
+    monkeypatch.setitem(feeds, SignalReceived, operator.truediv)
+    served.signal("approval")
+    monkeypatch.undo()
+    line = line_of(approval, "receive_signal", Path(workflows.__file__))
+    assert served.head().reason == (
+        f"TypeError: unsupported operand type(s) for /: 'Machine' and 'SignalReceived' ({line})"
+    )
+    assert "in activate" in caplog.text, "the whole stack is in the log"
+    served.start("at_once", 1, key="another")
+    assert served.head("another").status == "completed"
+    (reply,) = replies_of(served.unblock(accepted_reply()))
+    assert (reply.outcome, reply.status) == ("accepted", "completed")
 
 
 def test_run_is_blocked_when_its_code_exits_in_its_first_turn(serve: Serve) -> None:
     served = serve(leaving_early)
     served.start("leaving_early")
     assert served.story() == ["WorkflowStarted", "WorkflowBlocked"]
-    assert served.head().reason == "SystemExit: 4"
+    assert served.head().reason == f"SystemExit: 4 ({line_of(leaving_early, 'sys.exit(4)')})"
     served.take_over(mended_early)
     served.complete(served.task, 5)
     assert last_result(served) == 5

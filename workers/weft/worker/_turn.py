@@ -7,6 +7,8 @@ it.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -28,10 +30,16 @@ from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.workflow import ACTIVATIONS, Machine, Workflow
 
+logger = logging.getLogger("weft.worker")
+
 _NAME_LENGTH_MAX = 255
 """Of a workflow's name in a reason: a start may name anything, of any length."""
 _REASON_LENGTH_MAX = 8000
 """A reason stands in a head twice and comes from user code, and a head must fit its topic."""
+_TEXT_LENGTH_MAX = 7000
+"""Of what an exception says, within a reason: the line of code must have room beside it."""
+_BROKEN = (Exception, SystemExit, KeyboardInterrupt)
+"""Whatever broke, only this run may stop. An interrupt is the user code's own: signals go to the main thread."""
 _BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 
 
@@ -159,13 +167,13 @@ class Turn:
         writes, inline = len(batch.writes), len(batch.inline)
         try:
             self._activate(cell, event, batch)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever broke, only this run may stop
+        except _BROKEN as error:
+            reason = _told(error, cell.machine)
             del batch.writes[writes:], batch.inline[inline:]
             cell.rewind(mark)
             if cell.machine is not None:
                 cell.machine.close()
                 cell.machine = None
-            reason = f"{type(error).__name__}: {error}"
             self._block(cell, reason, batch, event.time_ms, source, record)
             return False
         return True
@@ -201,9 +209,10 @@ class Turn:
         except NondeterminismError as error:
             machine.close()
             return str(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever broke, only this run may stop
+        except _BROKEN as error:
+            reason = f"replay broke with {_told(error, machine)}"
             machine.close()
-            return f"replay broke with {type(error).__name__}: {error}"
+            return reason
         cell.machine = machine
         return ""
 
@@ -254,3 +263,16 @@ def _run(cell: Cell) -> Run:
     run = cell.run
     assert run is not None, "turns are taken on warm cells"
     return run
+
+
+def _told(error: BaseException, machine: Machine | None) -> str:
+    """What broke a turn, and where in the user's code. The log gets the whole stack: it may be ours that broke."""
+    try:
+        said = str(error)[:_TEXT_LENGTH_MAX]
+    except Exception:  # noqa: BLE001  # an exception of the user's, with a text that breaks as well
+        said = ""
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("the turn of a workflow broke; its run is blocked: %s\n%s", text, stack)
+    line = machine.line_of(error) if machine is not None else ""
+    return f"{text} ({line})" if line else text
