@@ -3,16 +3,22 @@
 from weft.workflow._context import Context, GeneratorContext, WorkflowInfo
 from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
+from weft.workflow._guard import UNGUARDED, Guard, TurnInterrupted
+from weft.workflow._lines import running_line
 from weft.workflow._machine import ACTIVATIONS, Machine
 
 __all__ = [
     "ACTIVATIONS",
+    "UNGUARDED",
     "Context",
     "GeneratorContext",
+    "Guard",
     "Machine",
+    "TurnInterrupted",
     "Workflow",
     "WorkflowInfo",
     "define",
+    "running_line",
     "when_all",
     "when_any",
 ]

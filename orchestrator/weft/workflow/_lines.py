@@ -27,8 +27,13 @@ def innermost_line(coroutine: Any) -> str:
     return found
 
 
-def running_line(frame: FrameType | None) -> str:
-    """Where the user's code is that a running thread is in; empty when it is in none."""
+def running_line(frame: FrameType | None, *, innermost: bool = False) -> str:
+    """Where the user's code is that a running thread is in; empty when it is in none.
+
+    `innermost`: also empty when that code has called into the standard library or Weft.
+    """
+    if innermost and frame is not None and not is_users(frame):
+        return ""
     while frame is not None:
         if is_users(frame):
             return _line(frame.f_code.co_filename, frame.f_lineno)

@@ -18,9 +18,10 @@ from contextvars import Context
 from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
-from weft.errors import UsageError
+from weft.errors import TurnLimitError, UsageError
 from weft.workflow._closing import abandon
 from weft.workflow._futures import WorkflowFuture, WorkflowTask
+from weft.workflow._guard import CALLBACKS_MAX
 
 T = TypeVar("T")
 
@@ -58,19 +59,34 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.last_hash = crc32(run_id.encode())
 
     def run_ready(self) -> None:
-        """Run callbacks until none is left. A loop that already runs in this thread notices nothing."""
+        """Run callbacks until none is left. A loop that already runs in this thread notices nothing.
+
+        Raises TurnLimitError when there is no end to them.
+        """
         outer, hooks = get_running(), sys.get_asyncgen_hooks()
         set_running(self)
         sys.set_asyncgen_hooks(None, None)
         try:
             ready = self._ready
+            count = 0
             while ready:
+                if count >= CALLBACKS_MAX:
+                    raise TurnLimitError(
+                        f"The workflow's code took {CALLBACKS_MAX} steps without waiting for anything that takes time: "
+                        "`asyncio.sleep(0)` in a loop does not. Wait for an activity, a timer or a signal."
+                    )
+                count += 1
                 handle = ready.popleft()
                 if not handle._cancelled:
                     handle._run()
         finally:
             sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
+
+    @property
+    def is_waiting(self) -> bool:
+        """There are tasks to be closed."""
+        return bool(self._tasks or self._ready)
 
     def close(self) -> None:
         """Forget everything: close what still waits, without letting it do anything more.
@@ -79,6 +95,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         others, instead of running on the thread's own loop.
         """
         outer, hooks = get_running(), sys.get_asyncgen_hooks()
+        if outer is self:  # interrupted before it could be set back
+            outer = None
         set_running(self)
         sys.set_asyncgen_hooks(None, None)
         try:

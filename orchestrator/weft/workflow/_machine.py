@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from weft.activity import Activity, to_activity_error, to_failure
@@ -25,7 +26,7 @@ from weft.core import (
     ScheduleActivity,
     StartTimer,
 )
-from weft.errors import UsageError
+from weft.errors import TurnLimitError, TurnTimeoutError, UsageError
 from weft.records import (
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
@@ -42,6 +43,7 @@ from weft.records import (
 )
 from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
 from weft.workflow._futures import ActivityFuture, SignalFuture
+from weft.workflow._guard import COMMANDS_MAX, UNGUARDED, Guard, TurnInterrupted
 from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
 
@@ -52,16 +54,20 @@ if TYPE_CHECKING:
 class Machine:
     """Drives one run of one workflow. Not thread-safe; forgotten, not rolled back, when a commit fails."""
 
-    def __init__(self, workflow: Workflow[Any, Any], workflow_id: str) -> None:
+    def __init__(
+        self, workflow: Workflow[Any, Any], workflow_id: str, guard: Guard = UNGUARDED
+    ) -> None:
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.run_id = ""
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # what a workflow must not do it does not have
         self.replaying = False
         self.started: WorkflowStarted | None = None
+        self._guard = guard
         self._random: random.Random | None = None
         self._main: asyncio.Task[Any] | None = None
         self._ended = False
+        self._asked_too_much = False
         self._cancel_requested = False
         self._command_id = 0
         self._commands: dict[int, Command] = {}
@@ -74,15 +80,16 @@ class Machine:
     # Events in, commands out.
 
     def activate(self, event: HistoryEvent) -> list[Command]:
-        """Tell the code what happened and run it until it waits again; returns what it asked for, in order."""
+        """Tell the code what happened and run it until it waits again; returns what it asked for, in order.
+
+        Raises TurnLimitError or TurnTimeoutError when it does not come to rest, and what the code lets through
+        (SystemExit); the machine is of no use then.
+        """
         self.loop.now_ms = event.time_ms
         feed = _FEEDS.get(type(event))
         if feed is None or self._ended:
             return []
-        feed(self, event)
-        self.loop.run_ready()
-        if self._main is not None and self._main.done():
-            self._end(self._main)
+        self._guard.call(self._wake, feed, event)
         commands = list(self._commands.values())
         self._commands.clear()
         return commands
@@ -112,11 +119,26 @@ class Machine:
     def close(self) -> None:
         """Drop the code and all that it waits for."""
         self._ended = True
-        self.loop.close()
+        while self.loop.is_waiting:
+            # The `finally` blocks of the code run; one that does not end is interrupted, then the next has its turn.
+            with suppress(TurnTimeoutError):
+                self._guard.call(self.loop.close)
         self._activities.clear()
         self._timers.clear()
         self._receivers.clear()
         self._main = None
+
+    def _wake(self, feed: Callable[[Machine, Any], None], event: HistoryEvent) -> None:
+        feed(self, event)
+        self.loop.run_ready()
+        if self._asked_too_much:
+            # Checked here: code may have swallowed what was raised where it asked.
+            raise TurnLimitError(
+                f"The workflow's code asked for more than {COMMANDS_MAX} activities and timers without waiting for any "
+                "of them. Split the work: into several rounds, or into several workflows."
+            )
+        if self._main is not None and self._main.done():
+            self._end(self._main)
 
     # What the context asks for.
 
@@ -140,8 +162,9 @@ class Machine:
         future = ActivityFuture(self, activity_id, name, decode)
         if not self._ended:
             self._activities[activity_id] = future
-            self._commands[activity_id] = ScheduleActivity(
-                activity_id, name, data, queue, inline, timeout_ms, policy
+            self._ask(
+                ScheduleActivity(activity_id, name, data, queue, inline, timeout_ms, policy),
+                activity_id,
             )
         return future
 
@@ -168,7 +191,7 @@ class Machine:
         self._command_id += 1
         if not self._ended:
             self._timers[self._command_id] = fire
-            self._commands[self._command_id] = StartTimer(self._command_id, due_ms)
+            self._ask(StartTimer(self._command_id, due_ms), self._command_id)
         return self._command_id
 
     def cancel_timer(self, timer_id: int) -> None:
@@ -191,10 +214,16 @@ class Machine:
         """Where the user's code was when this was raised; when it was not there, where the code waits."""
         return raised_line(error) or self.code_line()
 
+    def _ask(self, command: Command, key: int) -> None:
+        if len(self._commands) >= COMMANDS_MAX:
+            self._asked_too_much = True
+            raise TurnInterrupted
+        self._commands[key] = command
+
     def _withdraw_or_add(self, wanted_id: int, command: CancelActivity | CancelTimer) -> None:
         """What was asked for in this very activation is withdrawn and leaves no trace."""
         if self._commands.pop(wanted_id, None) is None and not self._ended:
-            self._commands[-wanted_id] = command
+            self._ask(command, -wanted_id)
 
     # Feeding.
 

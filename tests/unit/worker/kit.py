@@ -38,7 +38,7 @@ from weft.topics import Namespace
 from weft.worker._batch import Batch, Write
 from weft.worker._cell import Cell, page_key
 from weft.worker._partition import Partition
-from weft.workflow import Workflow
+from weft.workflow import UNGUARDED, Guard, Workflow
 
 NOW_MS = 1_700_000_000_000
 NAMESPACE = Namespace("orders")
@@ -65,6 +65,7 @@ class Served:
         number: int = 0,
         partition_count: int = 1,
         checked: bool = True,
+        guard: Guard = UNGUARDED,
     ) -> None:
         self.workflows = {workflow.name: workflow for workflow in workflows}
         self.queues = frozenset(queues)
@@ -77,6 +78,7 @@ class Served:
         self.inline: list[ActivityTask] = []
         self.batch = Batch(NAMESPACE)
         self._checked = checked
+        self._guard = guard
         self._running_inline: set[tuple[str, int, int]] = set()
         self._next_offset: dict[tuple[str, int], int] = defaultdict(int)
         self.partition = self._new_partition()
@@ -301,6 +303,7 @@ class Served:
             partition_count=self.partition_count,
             workflows=self.workflows,
             queues=self.queues,
+            guard=self._guard,
         )
 
 

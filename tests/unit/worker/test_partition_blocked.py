@@ -34,6 +34,7 @@ from tests.unit.worker.workflows import (
 )
 from weft import workflow
 from weft.codec import decode_payload, encode_payload
+from weft.core import Due, _decide
 from weft.records import CancelWorkflow, SignalReceived, SignalWorkflow, TerminateWorkflow
 from weft.topics import OUTPUT_BYTES_MAX
 from weft.workflow import Context, Workflow, _machine
@@ -533,6 +534,32 @@ def test_kept_record_that_breaks_the_code_again_is_kept_again(serve: Serve) -> N
     assert served.head().status == "blocked"
     served.take_over(mended)
     assert last_result(served) == "first"
+
+
+def _broken(*_: object) -> Any:
+    raise IndexError("a bug")
+
+
+def test_run_is_blocked_alone_when_the_core_breaks_over_a_record_or_the_clock(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of ours costs one run, never a partition."""
+    served = serve_live(approval, sleepy, at_once)
+    served.start("approval")
+    served.start("sleepy", key="asleep")
+    decisions: dict[Any, Any] = _decide._DECISIONS
+    for kind in (SignalWorkflow, Due):
+        monkeypatch.setitem(decisions, kind, _broken)
+    served.signal("approval", "yes")
+    served.advance(60_000)
+    monkeypatch.undo()
+    served.start("at_once", 1, key="another")
+    assert served.head("another").status == "completed"
+    assert (served.head().status, served.head("asleep").status) == ("blocked", "blocked")
+    assert served.head().reason.startswith("IndexError: a bug (")
+    served.take_over(approval, sleepy)
+    assert last_result(served) == "yes"
+    assert served.story("asleep")[-2:] == ["TimerFired", "TimerStarted"]
 
 
 def test_turn_that_broke_leaves_nothing_of_what_it_asked_for(serve: Serve) -> None:

@@ -16,7 +16,7 @@ from tests.unit.workflow.conftest import Drive
 from weft import activity, workflow
 from weft.codec import encode_payload
 from weft.core import CompleteWorkflow, ScheduleActivity, StartTimer
-from weft.errors import SignalPayloadError
+from weft.errors import SignalPayloadError, TurnLimitError
 from weft.records import (
     NULL,
     ActivityCompleted,
@@ -28,7 +28,7 @@ from weft.records import (
     TimerFired,
     WorkflowStarted,
 )
-from weft.workflow import Context, GeneratorContext, Machine, Workflow
+from weft.workflow import Context, GeneratorContext, Machine, Workflow, _loop, _machine
 
 NOW_MS = 1_700_000_000_000
 STARTED = WorkflowStarted(1, NOW_MS, "run-1", "fulfil", input=encode_payload(5))
@@ -491,3 +491,61 @@ def begin_and_close(code: Workflow[Any, Any]) -> None:
 
 def test_machine_may_be_closed_before_it_began() -> None:
     Machine(fulfil, "order-42").close()
+
+
+# Code that does not come to rest.
+
+
+def test_activation_is_refused_when_its_steps_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_loop, "CALLBACKS_MAX", 1000)
+
+    @workflow.define
+    async def dozing(ctx: Context) -> None:
+        while True:  # noqa: ASYNC110  # that is what it does
+            await asyncio.sleep(0)
+
+    machine = Machine(dozing, "order-42")
+    with pytest.raises(TurnLimitError, match="took 1000 steps without waiting"):
+        machine.activate(STARTED)
+    machine.close()
+
+
+def test_limit_of_steps_is_that_of_one_activation(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_loop, "CALLBACKS_MAX", 50)
+
+    @workflow.define
+    async def busy(ctx: Context) -> int:
+        for _ in range(10):
+            for _ in range(40):
+                await asyncio.sleep(0)
+            await ctx.sleep(1)
+        return 10
+
+    run = drive(busy)
+    run.advance(10_000)
+    assert run.result == 10
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_activation_is_refused_when_it_asks_for_too_much(
+    monkeypatch: pytest.MonkeyPatch, *, swallows: bool
+) -> None:
+    """Whatever the code does with what is raised in it."""
+    monkeypatch.setattr(_machine, "COMMANDS_MAX", 10)
+
+    @workflow.define
+    async def greedy(ctx: Context) -> str:
+        try:
+            while True:
+                ctx.execute_activity(step, 1)
+        except BaseException:
+            if not swallows:
+                raise
+        return "enough"
+
+    machine = Machine(greedy, "order-42")
+    with pytest.raises(TurnLimitError, match="more than 10 activities and timers"):
+        machine.activate(STARTED)
+    machine.close()

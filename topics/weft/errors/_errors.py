@@ -37,8 +37,12 @@ class SignalPayloadError(UsageError):
         self.payload = payload
 
 
-class TurnTimeoutError(WeftError):
-    """A workflow's code kept its worker's thread to itself for too long; the run is blocked, not failed."""
+class TurnLimitError(WeftError):
+    """A workflow's code does not come to rest: more steps or commands than one turn may have. The run is blocked."""
+
+
+class TurnTimeoutError(TurnLimitError):
+    """A workflow's code kept its worker's thread to itself for too long. The run is blocked, not failed."""
 
 
 class InvariantViolation(WeftError):

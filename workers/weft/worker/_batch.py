@@ -16,8 +16,10 @@ Write = tuple[str, int, bytes | None, bytes | None, Headers]
 class Batch:
     """The effects of one poll's turns. The owner commits `writes` and `next_offsets` together, then sends `replies`."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, interrupted_count: int = 0) -> None:
         self._namespace = namespace
+        self.interrupted_count = interrupted_count
+        """How often user code had been interrupted before this batch."""
         self._queue_topics: dict[str, str] = {}
         self.writes: list[Write] = []
         self.next_offsets: dict[TopicPartition, int] = {}

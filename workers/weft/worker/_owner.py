@@ -8,6 +8,7 @@ partitions' memory, take a new producer, and read back from the log what really 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,14 @@ from weft.errors import CommitUnknownError, FencedError, LogError, LogUnavailabl
 from weft.host import HOST, Host
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
-from weft.records import STATUSES, Reply, ReplyTo
+from weft.records import STATUSES, Reply, ReplyTo, ResultsRecord
 from weft.topics import Namespace
 from weft.worker._batch import Batch
 from weft.worker._inline import InlineRunner
 from weft.worker._partition import Partition
 from weft.worker._takeover import Takeover, fence_former_owners
-from weft.workflow import Workflow
+from weft.worker._watchdog import TurnWatchdog
+from weft.workflow import UNGUARDED, Guard, Workflow
 
 logger = logging.getLogger("weft.worker")
 
@@ -57,6 +59,7 @@ class PartitionOwner:
         metrics: WorkerMetrics,
         instance_id: str,
         session_timeout_s: float = 6.0,
+        turn_s_max: float | None = None,
         host: Host = HOST,
     ) -> None:
         self._log = log
@@ -69,6 +72,8 @@ class PartitionOwner:
         self._instance_id = instance_id
         self._session_timeout_s = session_timeout_s
         self._host = host
+        self._watchdog = TurnWatchdog(turn_s_max, host) if turn_s_max is not None else None
+        self._guard: Guard = self._watchdog or UNGUARDED
         self._transactional_id = f"weft-{namespace.name}-{instance_id}"
         self._topics = (namespace.signals, namespace.results, namespace.messages, namespace.queries)
         self._producer: TransactionalProducer | None = None
@@ -78,6 +83,7 @@ class PartitionOwner:
         self._serving: dict[int, Partition] = {}
         self._takeovers: list[Takeover] = []
         self._fresh: list[Partition] = []
+        self._inline_results: deque[tuple[object, str, ResultsRecord]] = deque()
         self._positions: dict[tuple[str, int], int] = {}
         self._assigned_at: dict[int, float] = {}
         self._joined_s = 0.0
@@ -106,6 +112,8 @@ class PartitionOwner:
 
     def run(self) -> None:
         """Serve until stopped. Raises what the worker cannot mend by rebuilding."""
+        if self._watchdog is not None:
+            self._watchdog.start()
         self._producer = self._new_producer()
         self._consumer = self._log.group_consumer(
             self._namespace.workflow_group,
@@ -121,6 +129,8 @@ class PartitionOwner:
             self._drain()
         finally:
             self._close()
+            if self._watchdog is not None:
+                self._watchdog.stop()
 
     # Assignment, told from inside of poll.
 
@@ -182,30 +192,46 @@ class PartitionOwner:
         self._host.sleep(_RECOVERY_PAUSE_S * min(self._poll_failures, 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
-        batch = Batch(self._namespace)
+        batch = Batch(self._namespace, self._guard.interrupted_count)
         now_ms = int(self._host.time() * 1000)
         serving = self._serving
-        for partition in self._fresh:
-            partition.resume_blocked(batch, now_ms)
-        self._fresh.clear()
+        self._fresh = [
+            partition for partition in self._fresh if not partition.resume_blocked(batch, now_ms)
+        ]
         served = [record for record in records if record.partition in serving]
         if len(served) < len(records):
             self._put_back([record for record in records if record.partition not in serving])
-        batch.read(served)
-        for record in served:
-            serving[record.partition].handle(record, batch, now_ms)
-        for owner, workflow_id, result in self._inline.take():
+        self._handle(served, batch, now_ms)
+        self._inline_results.extend(self._inline.take())
+        while self._inline_results and not self._is_cut_short(batch):
+            owner, workflow_id, result = self._inline_results.popleft()
             # A result that was asked for before a failed commit belongs to a past that did not happen.
             if isinstance(owner, Partition) and serving.get(owner.number) is owner:
                 owner.handle_result(workflow_id, result, batch, now_ms)
         for partition in serving.values():
-            partition.fire_due(batch, now_ms, DUE_MAX)
+            if not self._is_cut_short(batch):
+                partition.fire_due(batch, now_ms, DUE_MAX)
             partition.flush(batch)
         if batch.inline:
             self._inline.submit(
                 [(serving[number], workflow_id, task) for number, workflow_id, task in batch.inline]
             )
         return batch
+
+    def _handle(self, records: Sequence[LogRecord], batch: Batch, now_ms: int) -> None:
+        """Take these records' turns, up to one whose workflow had to be interrupted: the rest is read again."""
+        serving, guard, interrupted_count = self._serving, self._guard, batch.interrupted_count
+        for position, record in enumerate(records):
+            if guard.interrupted_count != interrupted_count:
+                self._put_back(records[position:])
+                records = records[:position]
+                break
+            serving[record.partition].handle(record, batch, now_ms)
+        batch.read(records)
+
+    def _is_cut_short(self, batch: Batch) -> bool:
+        """A workflow's code took seconds: commit at once, and poll, before others of its kind take more of them."""
+        return self._guard.interrupted_count != batch.interrupted_count
 
     def _put_back(self, records: Sequence[LogRecord]) -> None:
         """Read again what came before its partition was served (delivered while its pause took effect)."""
@@ -256,7 +282,7 @@ class PartitionOwner:
             logger.warning("no reply to %r, partition %s: %s", to.client, to.partition, error)
 
     def _wait_s(self) -> float:
-        if self._takeovers or self._fresh:
+        if self._takeovers or self._fresh or self._inline_results:
             return 0.0
         wait_s = _INLINE_WAIT_S if self._inline.running else _IDLE_S
         due = [
@@ -282,6 +308,7 @@ class PartitionOwner:
             partition_count=self._partition_count,
             workflows=self._workflows,
             queues=self._queues,
+            guard=self._guard,
             host=self._host,
         )
 
@@ -387,7 +414,9 @@ class PartitionOwner:
         """Let inline activities finish and commit what they gave, as long as there is time."""
         if self._consumer is not None and self._assigned:
             self._consumer.pause(sorted(self._assigned))
-        while self._inline.running and self._host.monotonic() < self._drain_until:
+        while (
+            self._inline.running or self._inline_results
+        ) and self._host.monotonic() < self._drain_until:
             self._step()
 
     def _close(self) -> None:

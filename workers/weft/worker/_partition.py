@@ -8,7 +8,7 @@ truth.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
@@ -21,7 +21,7 @@ from weft.codec import (
     decode_state,
     encode,
 )
-from weft.core import Due, Run, decide, decide_start
+from weft.core import Decision, Due, Input, Run, decide, decide_start
 from weft.errors import InvariantViolation, UsageError
 from weft.host import HOST, Host
 from weft.log import LogRecord
@@ -50,7 +50,7 @@ from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell, page_key
 from weft.worker._turn import Turn
-from weft.workflow import Workflow
+from weft.workflow import UNGUARDED, Guard, Workflow
 
 WAITERS_MAX = 1000
 """Clients that one workflow remembers as waiting: those that gave up are not told apart from those that wait."""
@@ -67,6 +67,7 @@ class Partition:
         partition_count: int,
         workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
+        guard: Guard = UNGUARDED,
         host: Host = HOST,
     ) -> None:
         self.number = number
@@ -82,7 +83,11 @@ class Partition:
         self._partition_count = partition_count
         self._host = host
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
-        self._turn = Turn(number, namespace=namespace.name, workflows=workflows, queues=queues)
+        self._turn = Turn(
+            number, namespace=namespace.name, workflows=workflows, queues=queues, guard=guard
+        )
+        self._guard = guard
+        self._to_try: deque[str] | None = None
         self._clock: list[tuple[int, str]] = []
         self._dirty: dict[str, Cell] = {}
         self._handlers: dict[str, Callable[[LogRecord, Batch, int], None]] = {
@@ -129,11 +134,22 @@ class Partition:
             self._set_clock(cell, head.next_due_ms)
         self._pages = {}
 
-    def resume_blocked(self, batch: Batch, now_ms: int) -> None:
-        """Try every blocked run again: this worker's code may be the one that fits."""
-        for cell in list(self.cells.values()):
-            if cell.status == "blocked":
+    def resume_blocked(self, batch: Batch, now_ms: int) -> bool:
+        """Try every blocked run again: this worker's code may be the one that fits.
+
+        False when the code of one had to be interrupted: the others are tried in the next batch, so that the partition
+        is served in between.
+        """
+        if self._to_try is None:
+            self._to_try = deque(
+                cell.workflow_id for cell in self.cells.values() if cell.status == "blocked"
+            )
+        interrupted_count = self._guard.interrupted_count
+        while self._to_try and self._guard.interrupted_count == interrupted_count:
+            cell = self.cells.get(self._to_try.popleft())
+            if cell is not None and cell.status == "blocked":
                 self._try_again(cell, batch, now_ms)
+        return not self._to_try
 
     def _unload(self, workflow_id: str, page: str) -> None:
         if not page:
@@ -162,9 +178,14 @@ class Partition:
             self._take_result(cell, result, batch, now_ms)
 
     def fire_due(self, batch: Batch, now_ms: int, count_max: int) -> int:
-        """Let what is due happen, oldest first, one item a workflow at a time; returns how many did."""
-        fired = 0
+        """Let what is due happen, oldest first, one item a workflow at a time; returns how many did.
+
+        Stops when a workflow's code had to be interrupted: what was done is committed before anything else waits.
+        """
+        fired, interrupted_count = 0, self._guard.interrupted_count
         while fired < count_max and self._clock and self._clock[0][0] <= now_ms:
+            if self._guard.interrupted_count != interrupted_count:
+                break
             due_ms, workflow_id = heapq.heappop(self._clock)
             cell = self.cells.get(workflow_id)
             if cell is None or cell.due_ms != due_ms:
@@ -439,12 +460,26 @@ class Partition:
             self._turn.defer(cell, source, request, now_ms)
             self._touch(cell)
             return
-        decision = decide(run, request, now_ms=now_ms, draw=self._host.random())
+        decision = self._decide(cell, request, batch, now_ms, source)
+        if decision is None:
+            return
         if decision.events:
             self._turn.take(cell, decision, batch, source=source, record=request)
             self._touch(cell)
         else:
             self.dropped[decision.dropped] += 1
+
+    def _decide(
+        self, cell: Cell, record: Input, batch: Batch, now_ms: int, source: str = ""
+    ) -> Decision | None:
+        """What the record means to the run; None when that broke the core: this run is blocked, the others go on."""
+        try:
+            return decide(cell.warm(), record, now_ms=now_ms, draw=self._host.random())
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not stop a partition
+            kept = record if source else None
+            self._turn.break_off(cell, error, batch, now_ms=now_ms, source=source, record=kept)
+            self._touch(cell)
+            return None
 
     def _fire(self, cell: Cell, batch: Batch, now_ms: int) -> None:
         run = self._warm(cell, batch)
@@ -454,7 +489,9 @@ class Partition:
                 self._touch(cell)
                 return
         else:
-            decision = decide(run, Due(), now_ms=now_ms, draw=self._host.random())
+            decision = self._decide(cell, Due(), batch, now_ms)
+            if decision is None:
+                return
             if decision.events:
                 self._turn.take(cell, decision, batch)
                 self._touch(cell)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from weft.codec import encode
@@ -28,7 +28,7 @@ from weft.records import (
 from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
-from weft.workflow import ACTIVATIONS, Machine, Workflow
+from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
 
 logger = logging.getLogger("weft.worker")
 
@@ -53,8 +53,10 @@ class Turn:
         namespace: str,
         workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
+        guard: Guard = UNGUARDED,
     ) -> None:
         self.count = 0
+        self._guard = guard
         self._queues = queues
         self._partition = partition
         self._namespace = namespace
@@ -73,8 +75,8 @@ class Turn:
         if problem:
             self._append(cell, WorkflowBlocked(2, started.time_ms, problem), batch)
             return
-        cell.machine = Machine(self._workflows[started.workflow], cell.workflow_id)
-        self._guarded(cell, started, batch, mark=1)
+        cell.machine = self._new_machine(cell, started.workflow)
+        self._wake(cell, started, batch, now_ms=started.time_ms)
         self.count += 1
 
     def take(
@@ -87,7 +89,6 @@ class Turn:
         record: object = None,
     ) -> None:
         """Append a decision's events and let the code answer. `record` is kept if the run has to be blocked."""
-        mark = len(cell.tail)
         now_ms = decision.events[0].time_ms
         wakes = any(type(event) in ACTIVATIONS for event in decision.events)
         if wakes and cell.machine is None:
@@ -95,18 +96,16 @@ class Turn:
             if problem:
                 self._block(cell, problem, batch, now_ms, source, record)
                 return
-        for event in decision.events:
-            self._append(cell, event, batch)
-            if type(event) in ACTIVATIONS and not self._guarded(
-                cell, event, batch, mark=mark, source=source, record=record
-            ):
-                return
-        try:
+
+        def step() -> None:
+            for event in decision.events:
+                self._append(cell, event, batch)
+                if type(event) in ACTIVATIONS:
+                    self._activate(cell, event, batch)
             for effect in decision.effects:
                 self._dispatch(cell, effect, batch)
-        except TopicError as error:
-            cell.rewind(mark)
-            self._block(cell, str(error), batch, now_ms, source, record)
+
+        self._guarded(cell, step, batch, now_ms=now_ms, source=source, record=record)
         self.count += 1
 
     def defer(self, cell: Cell, source: str, record: object, now_ms: int) -> None:
@@ -128,9 +127,26 @@ class Turn:
         deferred = run.deferred
         self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms), batch)
         if never_ran:
-            cell.machine = Machine(self._workflows[run.workflow], cell.workflow_id)
-            self._guarded(cell, history[0], batch, mark=len(cell.tail))
+            cell.machine = self._new_machine(cell, run.workflow)
+            self._wake(cell, history[0], batch, now_ms=now_ms)
         return deferred
+
+    def break_off(
+        self,
+        cell: Cell,
+        error: BaseException,
+        batch: Batch,
+        *,
+        now_ms: int,
+        source: str = "",
+        record: object = None,
+    ) -> None:
+        """Block a run whose turn could not be taken: its code goes, and comes back by replay when it is tried again."""
+        reason = _told(error, cell.machine)
+        if cell.machine is not None:
+            cell.machine.close()
+            cell.machine = None
+        self._block(cell, reason, batch, now_ms, source, record)
 
     def time_out(self, cell: Cell, batch: Batch, now_ms: int) -> None:
         """End a blocked run whose time is over."""
@@ -153,30 +169,30 @@ class Turn:
             return run.deadline_ms
         return next_due_ms(run)
 
+    def _new_machine(self, cell: Cell, workflow: str) -> Machine:
+        return Machine(self._workflows[workflow], cell.workflow_id, self._guard)
+
+    def _wake(self, cell: Cell, started: HistoryEvent, batch: Batch, *, now_ms: int) -> None:
+        self._guarded(cell, lambda: self._activate(cell, started, batch), batch, now_ms=now_ms)
+
     def _guarded(
         self,
         cell: Cell,
-        event: HistoryEvent,
+        step: Callable[[], None],
         batch: Batch,
         *,
-        mark: int,
+        now_ms: int,
         source: str = "",
         record: object = None,
-    ) -> bool:
-        """Wake the code; False when it broke: the tail goes back to `mark` events and the run is blocked."""
-        writes, inline = len(batch.writes), len(batch.inline)
+    ) -> None:
+        """Do one step of a run. When it breaks, nothing of it stays, and the run is blocked."""
+        mark, writes, inline = len(cell.tail), len(batch.writes), len(batch.inline)
         try:
-            self._activate(cell, event, batch)
+            step()
         except _BROKEN as error:
-            reason = _told(error, cell.machine)
             del batch.writes[writes:], batch.inline[inline:]
             cell.rewind(mark)
-            if cell.machine is not None:
-                cell.machine.close()
-                cell.machine = None
-            self._block(cell, reason, batch, event.time_ms, source, record)
-            return False
-        return True
+            self.break_off(cell, error, batch, now_ms=now_ms, source=source, record=record)
 
     def _activate(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
         assert cell.machine is not None, "the code is driven before it is woken"
@@ -203,7 +219,7 @@ class Turn:
         problem = self._unknown(run.workflow)
         if problem:
             return problem
-        machine = Machine(self._workflows[run.workflow], cell.workflow_id)
+        machine = self._new_machine(cell, run.workflow)
         try:
             machine.replay(cell.history())
         except NondeterminismError as error:

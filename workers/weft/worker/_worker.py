@@ -32,7 +32,9 @@ class Worker:
     """Runs `workflows` and `activities` on a log until it is stopped.
 
     With workflows it is a member of the namespace's workflow group and owns partitions; with activities it serves their
-    task queues. Both scale by starting more processes. Raises UsageError when two of a kind share a name.
+    task queues. Both scale by starting more processes. `turn_s_max` is how long a workflow's code may run without
+    coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
+    `session_timeout_s`. Raises UsageError when two of a kind share a name.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Worker:
         metrics: WorkerMetrics | None = None,
         drain_s: float = 30.0,
         session_timeout_s: float = 6.0,
+        turn_s_max: float | None = 5.0,
         host: Host = HOST,
     ) -> None:
         self.metrics = metrics or WorkerMetrics()
@@ -63,6 +66,7 @@ class Worker:
         self._concurrency = concurrency
         self._drain_s = drain_s
         self._session_timeout_s = session_timeout_s
+        self._turn_s_max = turn_s_max
         self._stopping = host.event()
         self._owner: PartitionOwner | None = None
         self._owner_thread: Thread | None = None
@@ -138,6 +142,7 @@ class Worker:
             metrics=self.metrics,
             instance_id=instance_id,
             session_timeout_s=self._session_timeout_s,
+            turn_s_max=self._turn_s_max,
             host=self._host,
         )
         self._owner_thread = self._host.thread(self._own, "weft-owner")
