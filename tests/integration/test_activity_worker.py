@@ -182,9 +182,10 @@ def test_attempt_that_outlasts_the_drain_is_cancelled_and_left_for_another(place
     asyncio.run(go())
 
 
-def test_what_is_no_task_is_skipped_and_counted(place: Place) -> None:
+def test_what_is_no_task_is_put_aside_and_counted(place: Place) -> None:
     place.add([("before", "echo", 1)])
-    place.write([(b"wf", b"{"), (b"wf", b'{"v": 99}'), (None, b"{}"), (b"\xff\xfe", b"[]")])
+    bad = [(b"wf", b"{"), (b"wf", b'{"v": 99}'), (None, b"{}"), (b"\xff\xfe", b"[]")]
+    place.write(bad)
     place.add([("unknown", "sail", 1), ("wrong", "refuse", 5), ("after", "echo", "a")])
 
     async def go() -> None:
@@ -200,7 +201,20 @@ def test_what_is_no_task_is_skipped_and_counted(place: Place) -> None:
         "unknown": "UnknownActivityError",
         "wrong": "UsageError",
     }
-    assert place.committed() == place.task_offsets()[-1] + 1
+    offsets = place.task_offsets()
+    assert place.committed() == offsets[-1] + 1
+    letters = place._read(place.namespace.deadletters)
+    assert [(letter.partition, letter.key, letter.value) for letter in letters] == [
+        (0, key, value) for key, value in bad
+    ]
+    for letter, offset in zip(letters, offsets[1:5], strict=True):
+        labels = dict(letter.headers)
+        assert labels.pop("weft-reason")
+        assert labels == {
+            "weft-topic": place.namespace.tasks("default").encode(),
+            "weft-partition": b"0",
+            "weft-offset": str(offset).encode(),
+        }
 
 
 def test_attempt_that_runs_long_is_reported_once(place: Place) -> None:

@@ -200,6 +200,76 @@ def test_misrouted_purge_deletes_at_home(serve: Serve) -> None:
     assert home.compacted == {}
 
 
+def test_misrouted_query_is_answered_at_home(serve_live: Serve) -> None:
+    home, other = two_partitions(serve_live, at_once)
+    home.start("at_once", 7)
+    batch = other.ask(ended_reply())
+    assert (batch.replies, decode_json(batch.writes[0][3])["source"]) == ([], "queries")
+    (reply,) = replies_of(home.turn(forwarded(other, home)))
+    assert (reply.outcome, reply.status) == ("ended", "completed")
+    other.turn(other.queries(AwaitResult(ended_reply()), "nobody-at-all"))
+    assert other.written[NAMESPACE.messages], "whoever is at home there answers"
+
+
+def test_headers_of_a_misrouted_record_go_with_it(serve: Serve) -> None:
+    _, other = two_partitions(serve, approval)
+    record = other.signals(SignalWorkflow("approval"))
+    record.headers = (("trace", b"abc"),)
+    other.turn(record)
+    assert other.batch.writes[0][4] == (("trace", b"abc"),)
+
+
+def test_forwarded_record_is_put_aside_as_it_first_came(serve: Serve) -> None:
+    """Who looks for a record knows where they wrote it, not how it travelled on."""
+    home, other = two_partitions(serve, approval)
+    other.turn(other.signals(b'{"signal": "approval"}'))
+    record = forwarded(other, home)
+    record.headers = (("trace", b"abc"),)
+    batch = home.turn(record)
+    ((topic, partition, key, value, headers),) = batch.writes
+    assert (topic, partition, key) == (NAMESPACE.deadletters, HOME, b"order-42")
+    assert value == b'{"signal": "approval"}'
+    told = dict(headers)
+    assert told.pop("weft-reason") == b"there is no workflow 'order-42'"
+    assert told == {
+        "trace": b"abc",
+        "weft-topic": b"orders.signals",
+        "weft-partition": str(ELSEWHERE).encode(),
+        "weft-offset": b"0",
+    }
+    assert batch.partitions == {HOME}, "the offsets of the partition that is written"
+
+
+def test_put_aside_records_count_under_names_that_we_know(serve_live: Serve) -> None:
+    home, _ = two_partitions(serve_live, approval)
+    for topic in ("orders.signals", "whatever"):
+        record = ForwardedRecord("signals", topic, 0, 0, Payload(b'{"signal":""}'))
+        home.turn(home.messages(record))
+    assert home.partition.deadlettered == {"orders.signals": 1, "orders.messages": 1}
+
+
+def test_label_is_cut_when_the_reason_quotes_a_whole_record(serve: Serve) -> None:
+    served = serve(approval)
+    kind = "x" * 900_000
+    batch = served.turn(served.signals(f'{{"kind": "{kind}"}}'.encode()))
+    assert len(dict(batch.writes[0][4])["weft-reason"]) == 2000
+
+
+def test_labels_of_a_letter_that_was_replayed_in_vain_are_the_newest(serve: Serve) -> None:
+    served = serve(approval)
+    record = served.signals(b"{")
+    record.headers = (("weft-reason", b"old"), ("weft-replayed-from", b"orders.deadletters-0@1"))
+    batch = served.turn(record)
+    names = [name for name, _ in batch.writes[0][4]]
+    assert names == [
+        "weft-replayed-from",
+        "weft-topic",
+        "weft-partition",
+        "weft-offset",
+        "weft-reason",
+    ]
+
+
 def test_every_partition_takes_its_own(serve_live: Serve) -> None:
     """Ten workflows on four partitions: each record is taken by one owner alone."""
     owners = [serve_live(at_once, number=n, partition_count=PARTITIONS) for n in range(PARTITIONS)]

@@ -123,7 +123,7 @@ class ForwardedRecord(
     """A record that came on a partition which is not its workflow's, moved to the right one, once."""
 
     source: str
-    """`signals` or `results`."""
+    """`signals`, `results` or `queries`."""
     topic: str
     partition: int
     offset: int

@@ -18,8 +18,8 @@ from weft.log import GroupConsumer, Log, LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import AttemptCompleted, AttemptFailed
 from weft.topics import Namespace
-from weft.worker._activity_offsets import QueueOffsets
-from weft.worker._activity_results import ResultWriter, TakenTask
+from weft.worker._activity_offsets import OpenOffsets, QueueOffsets
+from weft.worker._activity_results import DeadTask, ResultWriter, TakenTask
 
 logger = logging.getLogger("weft.worker")
 
@@ -55,6 +55,7 @@ class TaskFeed:
     ) -> None:
         self._log = log
         self._topic = namespace.tasks(queue)
+        self._deadletters = namespace.deadletters
         self._group = namespace.activity_group(queue)
         self._metrics = metrics
         self._instance_id = instance_id
@@ -267,9 +268,7 @@ class TaskFeed:
             try:
                 taken = TakenTask(self._writer, decode_task(record.value), record, offsets)
             except MalformedError as error:
-                self._put_aside(record, error)
-                offsets.done(record.offset)
-                self._done_count += 1
+                self._put_aside(record, error, offsets)
             else:
                 batch.append(taken)
         if batch:
@@ -277,16 +276,20 @@ class TaskFeed:
             self._unwritten_count += len(batch)
             self._begin(batch)
 
-    def _put_aside(self, record: LogRecord, error: MalformedError) -> None:
+    def _put_aside(self, record: LogRecord, error: MalformedError, offsets: OpenOffsets) -> None:
         """Only owners write tasks, so nobody waits for this one: its activity times out, or was never there."""
         logger.error(
-            "the record at %s-%s@%s is no task and is skipped: %s",
+            "the record at %s-%s@%s is no task and becomes a dead letter: %s",
             record.topic,
             record.partition,
             record.offset,
             error,
         )
         self._metrics.deadletters.labels(record.topic).inc()
+        self._unwritten_count += 1
+        self._writer.put_aside(
+            DeadTask(self._writer, self._deadletters, record, str(error), offsets)
+        )
 
     def _note_durable(self) -> None:
         self._unwritten_count -= 1

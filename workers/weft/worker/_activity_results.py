@@ -16,8 +16,10 @@ from weft.records import (
     AttemptFailed,
     AttemptStarted,
     FailureInfo,
+    deadletters,
 )
 from weft.worker._activity_offsets import OpenOffsets
+from weft.worker._deadletters import labelled
 
 logger = logging.getLogger("weft.worker")
 
@@ -30,7 +32,18 @@ class TakenTask:
     Raises MalformedError when the record's key is no workflow ID.
     """
 
-    __slots__ = ("_writer", "key", "offset", "offsets", "partition", "task", "value", "workflow_id")
+    __slots__ = (
+        "_writer",
+        "key",
+        "offset",
+        "offsets",
+        "partition",
+        "task",
+        "topic",
+        "value",
+        "workflow_id",
+    )
+    headers = ()
 
     def __init__(
         self,
@@ -40,6 +53,7 @@ class TakenTask:
         offsets: OpenOffsets,
     ) -> None:
         self._writer = writer
+        self.topic = writer.topic
         self.task = task
         self.key = record.key or b""
         self.workflow_id = _workflow_id(self.key)
@@ -60,6 +74,37 @@ class TakenTask:
         self._writer.write_started(self, started_ms)
 
 
+class DeadTask:
+    """A record of a queue that is no task, on its way to the dead letters."""
+
+    __slots__ = ("_offset", "_offsets", "_writer", "headers", "key", "partition", "topic", "value")
+
+    def __init__(
+        self, writer: ResultWriter, topic: str, record: LogRecord, reason: str, offsets: OpenOffsets
+    ) -> None:
+        self._writer = writer
+        self._offset = record.offset
+        self._offsets = offsets
+        self.topic = topic
+        self.partition = record.partition
+        self.key = record.key
+        self.value = record.value
+        self.headers = labelled(record, reason)
+
+    def on_delivery(self, error: LogError | None, _partition: int, _offset: int) -> None:
+        if error is None:
+            self._offsets.done(self._offset)
+            self._writer.on_durable()
+        else:
+            self._writer.on_refused(self, error)
+
+    def shrink(self, error: LogError) -> None:
+        """Whatever was on the queue, it does not fit beside its labels: these must do."""
+        logger.error("a dead letter is written without its key and its value: %s", error)
+        labels = tuple(header for header in self.headers if header[0] in deadletters.ABOUT)
+        self.key, self.value, self.headers = None, None, labels
+
+
 def _workflow_id(key: bytes) -> str:
     try:
         workflow_id = key.decode()
@@ -71,16 +116,19 @@ def _workflow_id(key: bytes) -> str:
 
 
 class ResultWriter:
-    """Writes to the results topic. `write` and `write_started` may be called from any thread, the rest from one."""
+    """Writes to the results topic, and dead letters.
+
+    `write` and `write_started` may be called from any thread, the rest from one.
+    """
 
     def __init__(
         self, log: Log, topic: str, on_durable: Callable[[], None], host: Host = HOST
     ) -> None:
         self._host = host
         self._log = log
-        self._topic = topic
+        self.topic = topic
         self._producer: Producer | None = None
-        self._unsent: deque[TakenTask] = deque()
+        self._unsent: deque[TakenTask | DeadTask] = deque()
         self._retry_at_s = 0.0
         self._closed = False
         self.on_durable = on_durable
@@ -97,6 +145,10 @@ class ResultWriter:
         taken.value = encode(result)
         self._produce(taken)
 
+    def put_aside(self, dead: DeadTask) -> None:
+        """Write a dead letter. Never raises because of the log, as `write`."""
+        self._produce(dead)
+
     def write_started(self, taken: TakenTask, started_ms: int) -> None:
         """Tell the owner that the attempt runs. If that fails, the worker's own clock goes on watching it."""
         task = taken.task
@@ -104,7 +156,7 @@ class ResultWriter:
         if self._closed:
             return
         try:
-            self._opened.produce(self._topic, taken.partition, taken.key, encode(record))
+            self._opened.produce(self.topic, taken.partition, taken.key, encode(record))
         except LogError as error:
             logger.warning(
                 "that %s of %s runs was not reported: %s", task.activity, taken.workflow_id, error
@@ -145,9 +197,12 @@ class ResultWriter:
         if self._producer is not None:
             self._producer.close()
 
-    def on_refused(self, taken: TakenTask, error: LogError) -> None:
+    def on_refused(self, taken: TakenTask | DeadTask, error: LogError) -> None:
         """The log did not take a result."""
-        if isinstance(error, RecordTooLargeError):
+        if isinstance(error, RecordTooLargeError) and isinstance(taken, DeadTask):
+            taken.shrink(error)
+            self._produce(taken)
+        elif isinstance(error, RecordTooLargeError) and isinstance(taken, TakenTask):
             logger.error("%s of %s: %s", taken.task.activity, taken.workflow_id, error)
             failure = FailureInfo("RecordTooLargeError", str(error), non_retryable=True)
             task = taken.task
@@ -165,12 +220,17 @@ class ResultWriter:
         assert self._producer is not None, "opened before any task is taken"
         return self._producer
 
-    def _produce(self, taken: TakenTask) -> None:
+    def _produce(self, taken: TakenTask | DeadTask) -> None:
         if self._closed:
             return
         try:
             self._opened.produce(
-                self._topic, taken.partition, taken.key, taken.value, (), taken.on_delivery
+                taken.topic,
+                taken.partition,
+                taken.key,
+                taken.value,
+                taken.headers,
+                taken.on_delivery,
             )
         except LogError as error:
             self.on_refused(taken, error)

@@ -8,6 +8,7 @@ from weft.codec import encode
 from weft.log import Headers, LogRecord, TopicPartition
 from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
 from weft.topics import Namespace
+from weft.worker._deadletters import labelled
 
 Write = tuple[str, int, bytes | None, bytes | None, Headers]
 """(topic, partition, key, value, headers)"""
@@ -50,22 +51,19 @@ class Batch:
     def event(self, partition: int, key: bytes, event: LifecycleEvent) -> None:
         self.writes.append((self._namespace.events, partition, key, encode(event), ()))
 
-    def forward(self, source_partition: int, partition: int, key: bytes, value: bytes) -> None:
-        self.writes.append((self._namespace.messages, partition, key, value, ()))
+    def forward(
+        self, source_partition: int, partition: int, key: bytes, value: bytes, headers: Headers
+    ) -> None:
+        self.writes.append((self._namespace.messages, partition, key, value, headers))
         self.partitions.add(source_partition)
 
-    def deadletter(self, record: LogRecord, reason: str) -> None:
-        """Put a record aside as it came, with where it came from and why it is here."""
-        headers = (
-            *record.headers,
-            ("weft-topic", record.topic.encode()),
-            ("weft-partition", str(record.partition).encode()),
-            ("weft-offset", str(record.offset).encode()),
-            ("weft-reason", reason.encode()),
+    def deadletter(self, partition: int, record: LogRecord, reason: str) -> None:
+        """Put a record aside as it came, on a partition of ours, with where it came from and why it is here."""
+        headers = labelled(record, reason)
+        self.writes.append(
+            (self._namespace.deadletters, partition, record.key, record.value, headers)
         )
-        write = (self._namespace.deadletters, record.partition, record.key, record.value, headers)
-        self.writes.append(write)
-        self.partitions.add(record.partition)
+        self.partitions.add(partition)
 
     def reply(self, to: ReplyTo | None, reply: Reply) -> None:
         if to is not None:

@@ -266,17 +266,44 @@ class Partition:
             raise MalformedError(
                 "it was forwarded to a partition that is not its workflow's either"
             )
-        if message.source == "results":
-            self.handle_result(workflow_id, decode_results(message.record), batch, now_ms)
-            return
-        request = decode_signals(message.record)
-        reason = self._take_request(workflow_id, request, batch, now_ms)
-        if reason and request.reply_to is None:
-            self._put_aside(record, batch, reason)
+        # From here on it is what it was before it was forwarded: who looks for it knows that place.
+        record = LogRecord(
+            message.topic,
+            message.partition,
+            message.offset,
+            record.key,
+            bytes(message.record),
+            record.timestamp_ms,
+            record.headers,
+        )
+        try:
+            self._take_forwarded(message.source, workflow_id, record, batch, now_ms)
+        except MalformedError as error:
+            self._put_aside(record, batch, str(error))
+
+    def _take_forwarded(
+        self, source: str, workflow_id: str, record: LogRecord, batch: Batch, now_ms: int
+    ) -> None:
+        if source == "results":
+            self.handle_result(workflow_id, decode_results(record.value), batch, now_ms)
+        elif source == "queries":
+            self._answer_query(workflow_id, decode_queries(record.value), batch)
+        else:
+            request = decode_signals(record.value)
+            reason = self._take_request(workflow_id, request, batch, now_ms)
+            if reason and request.reply_to is None:
+                self._put_aside(record, batch, reason)
 
     def _on_queries(self, record: LogRecord, batch: Batch, _now_ms: int) -> None:
+        workflow_id = self._workflow_id(record)
         query: AwaitResult = decode_queries(record.value)
-        cell = self.cells.get(self._workflow_id(record))
+        if self._is_ours(workflow_id):
+            self._answer_query(workflow_id, query, batch)
+        else:
+            self._forward(record, "queries", batch)
+
+    def _answer_query(self, workflow_id: str, query: AwaitResult, batch: Batch) -> None:
+        cell = self.cells.get(workflow_id)
         to = query.reply_to
         if cell is None or (query.run_id and query.run_id != cell.run_id):
             batch.reply(to, answers.unknown(to))
@@ -307,12 +334,14 @@ class Partition:
             source, record.topic, record.partition, record.offset, Payload(record.value)
         )
         target = partition_of(record.key, self._partition_count)
-        batch.forward(self.number, target, record.key, encode(forwarded))
+        batch.forward(self.number, target, record.key, encode(forwarded), record.headers)
         self.forwarded_count += 1
 
     def _put_aside(self, record: LogRecord, batch: Batch, reason: str) -> None:
-        batch.deadletter(record, reason)
-        self.deadlettered[record.topic] += 1
+        batch.deadletter(self.number, record, reason)
+        # Where a forwarded record came from is what its writer says: no name for a metric.
+        known = record.topic in self._handlers
+        self.deadlettered[record.topic if known else self._namespace.messages] += 1
 
     # Requests. Each returns why it could not be met; empty when it was.
 
