@@ -5,6 +5,7 @@ durable. All waits are bounded or take a limit, except the wait for a result, wh
 """
 
 from weft.client._client import Client
+from weft.client._deadletters import DeadLetter
 from weft.client._description import (
     ActivityDescription,
     TimerDescription,
@@ -16,6 +17,7 @@ from weft.client._handle import Handle
 __all__ = [
     "ActivityDescription",
     "Client",
+    "DeadLetter",
     "Handle",
     "TimerDescription",
     "WorkflowDescription",

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from weft.codec import MalformedError, decode_reply
 from weft.errors import LogError, LogUnavailableError, UsageError, WeftError
 from weft.host import HOST, Host, Thread
-from weft.log import FROM_END, DeliveryCallback, Log, LogRecord
+from weft.log import FROM_END, DeliveryCallback, Headers, Log, LogRecord
 from weft.records import Reply
 
 logger = logging.getLogger("weft.client")
@@ -86,9 +86,10 @@ class Bridge:
         self,
         topic: str,
         partition: int,
-        key: bytes,
-        value: bytes,
+        key: bytes | None,
+        value: bytes | None,
         on_delivery: DeliveryCallback,
+        headers: Headers = (),
     ) -> None:
         """Queue one record. `on_delivery` is called in another thread.
 
@@ -100,11 +101,11 @@ class Bridge:
         if self._is_closing:
             raise _closed()
         if topic in self._failing:
-            args = (topic, partition, key, value, on_delivery)
+            args = (topic, partition, key, value, on_delivery, headers)
             self.loop.run_in_executor(None, self._try_again, *args)
             return
         try:
-            self._producer.produce(topic, partition, key, value, on_delivery=on_delivery)
+            self._producer.produce(topic, partition, key, value, headers, on_delivery)
         except LogUnavailableError:
             self.note_failure(topic)
             raise
@@ -113,7 +114,14 @@ class Bridge:
         """A record for this topic could not be written. For any thread."""
         self._failing.add(topic)
 
-    async def write(self, topic: str, partition: int, key: bytes, value: bytes) -> tuple[int, int]:
+    async def write(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> tuple[int, int]:
         """Write one record and return its (partition, offset) once it is durable. Raises LogError when it is not."""
         written: asyncio.Future[tuple[int, int]] = self.loop.create_future()
 
@@ -126,7 +134,9 @@ class Bridge:
             else:
                 written.set_result((at_partition, offset))
 
-        self.send(topic, partition, key, value, lambda *delivery: self.post(settle, delivery))
+        self.send(
+            topic, partition, key, value, lambda *delivery: self.post(settle, delivery), headers
+        )
         return await written
 
     def post(self, function: Callable[[Any], object], argument: object) -> None:
@@ -152,10 +162,16 @@ class Bridge:
     # In the threads.
 
     def _try_again(
-        self, topic: str, partition: int, key: bytes, value: bytes, on_delivery: DeliveryCallback
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        on_delivery: DeliveryCallback,
+        headers: Headers,
     ) -> None:
         try:
-            self._producer.produce(topic, partition, key, value, on_delivery=on_delivery)
+            self._producer.produce(topic, partition, key, value, headers, on_delivery)
         except LogError as error:
             on_delivery(error, partition, -1)
         except WeftError as error:

@@ -11,6 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
+from weft.client._deadletters import (
+    DeadLetter,
+    LetterFilter,
+    mark_headers,
+    read_letter,
+    read_letters,
+    to_replay,
+)
 from weft.client._description import WorkflowSummary, summarize
 from weft.client._duration import Duration, seconds
 from weft.client._handle import READ_TIMEOUT_S, WAIT_S, Handle, value_of
@@ -299,3 +307,96 @@ class Client:
         except (UnknownWorkflowError, RefusedError):
             return False  # Somebody else purged it, or a newer run has taken its place.
         return True
+
+    # What workers put aside.
+
+    async def deadletters(
+        self,
+        *,
+        topic: str = "",
+        reason: str = "",
+        since: Duration | None = None,
+        replayed: bool | None = None,
+        limit: int | None = None,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> builtins.list[DeadLetter]:
+        """What workers could not use and put aside, oldest first; needs no worker.
+
+        `topic` is where a record came on (`signals`, or in full), `reason` a part of why it was put aside, `since` how
+        long ago at most. `replayed` picks those that were replayed, or were not. With a `limit`: the newest so many.
+        Raises UsageError for a bad limit or duration, LogError.
+        """
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit={limit} cannot be: give 0 or more.")
+        session = self._session
+        age_s = None if since is None else seconds(since, "since")
+        wanted = LetterFilter(
+            self._topic_in_full(topic),
+            reason,
+            0 if age_s is None else int((session.host.time() - age_s) * 1000),
+            replayed,
+        )
+        found = await session.read_from(
+            read_letters, session.namespace.deadletters, session.partition_count, wanted, timeout_s
+        )
+        return found if limit is None else found[len(found) - min(limit, len(found)) :]
+
+    async def deadletter(
+        self, partition: int, offset: int, *, timeout_s: float = READ_TIMEOUT_S
+    ) -> DeadLetter:
+        """One of them. Raises UnknownDeadLetterError, UsageError when there is no such partition, LogError."""
+        session = self._session
+        if not 0 <= partition < session.partition_count:
+            raise UsageError(
+                f"There is no partition {partition}: namespace {session.namespace.name} has {session.partition_count}."
+            )
+        return await session.read_from(
+            read_letter, session.namespace.deadletters, partition, offset, timeout_s
+        )
+
+    async def replay(
+        self,
+        letter: DeadLetter,
+        *,
+        key: str | None = None,
+        value: bytes | None = None,
+        timeout_s: float = WAIT_S,
+    ) -> str:
+        """Write a dead letter's record to its topic again, on the partition of its workflow, and mark the letter.
+
+        `key` (a workflow ID) and `value` (the record's bytes) mend what was wrong. Returns
+        `topic-partition@offset` of what was written. What came in vain is put aside anew. A signal with an ID, a start
+        and a result count once however often they are written; a signal without an ID counts each time.
+
+        Raises UsageError for what no worker could use, before anything is written; DeadlineError, LogError.
+        """
+        session = self._session
+        replay = to_replay(session.namespace, letter, key, value)
+        address = session.address(replay.workflow_id)
+        what = f"The replay of dead letter {letter.place}"
+        partition, offset = await session.produce(
+            replay.topic,
+            address.partition,
+            address.key,
+            replay.value,
+            replay.headers,
+            timeout_s,
+            what,
+        )
+        place = f"{replay.topic}-{partition}@{offset}"
+        await session.produce(
+            session.namespace.deadletters,
+            letter.partition,
+            letter.key,
+            None,
+            mark_headers(letter, place),
+            timeout_s,
+            f"The mark of dead letter {letter.place}, which was replayed to {place},",
+        )
+        return place
+
+    def _topic_in_full(self, topic: str) -> str:
+        if not topic:
+            return ""
+        prefix = f"{self._session.namespace.name}."
+        return topic if topic.startswith(prefix) else prefix + topic

@@ -16,7 +16,7 @@ from weft.client._texts import not_answered, not_confirmed, not_ended, unknown
 from weft.codec import encode
 from weft.errors import TopicError, UsageError
 from weft.host import HOST, Host
-from weft.log import Log
+from weft.log import Headers, Log
 from weft.records import Reply, ReplyTo, SignalsRecord, StartWorkflow
 from weft.topics import Namespace, check_workflow_id, partition_of
 
@@ -169,11 +169,24 @@ class Session:
 
         Raises DeadlineError when that takes longer than `wait_s`, LogError when it could not be written.
         """
+        await self.produce(
+            self.namespace.signals, address.partition, address.key, encode(record), (), wait_s, what
+        )
+
+    async def produce(  # noqa: PLR0917  # a record's parts, in the log's order
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        wait_s: float,
+        what: str,
+    ) -> tuple[int, int]:
+        """Write one record and return its (partition, offset) once it is durable. Raises like `write`."""
         try:
             async with asyncio.timeout(wait_s):
-                await self.connection.bridge.write(
-                    self.namespace.signals, address.partition, address.key, encode(record)
-                )
+                return await self.connection.bridge.write(topic, partition, key, value, headers)
         except TimeoutError:
             raise not_confirmed(self, None, what, wait_s) from None
 
@@ -215,9 +228,11 @@ class Session:
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function of `weft.client._state` in a thread, on this session's log and state topic."""
-        return await asyncio.to_thread(
-            function, self.connection.log, self.namespace.state, *arguments
-        )
+        return await self.read_from(function, self.namespace.state, *arguments)
+
+    async def read_from(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that reads the log in a thread, on this session's log."""
+        return await asyncio.to_thread(function, self.connection.log, *arguments)
 
 
 def _not_open() -> UsageError:

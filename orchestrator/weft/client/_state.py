@@ -45,7 +45,7 @@ def read_fields(
     """All workflows on all partitions, by ID. Raises LogError."""
     found: dict[bytes, HeadFields] = {}
     offsets = {(topic, partition): FROM_START for partition in range(partition_count)}
-    with _records(log, offsets, timeout_s) as records:
+    with committed_records(log, offsets, timeout_s) as records:
         for record in records:
             key = record.key or b""
             if _PAGE_MARK in key:
@@ -62,7 +62,7 @@ def read_heads(
 ) -> dict[bytes, Head]:
     """The heads of these workflows of one partition, by key; those that do not exist are absent. Raises LogError."""
     last: dict[bytes, LogRecord] = {}
-    with _records(log, {(topic, partition): FROM_START}, timeout_s) as records:
+    with committed_records(log, {(topic, partition): FROM_START}, timeout_s) as records:
         for record in records:
             if record.key is not None and record.key in keys:
                 last[record.key] = record
@@ -76,7 +76,7 @@ def read_history(
     pages: dict[bytes, LogRecord] = {}
     last: LogRecord | None = None
     prefix = key + _PAGE_MARK
-    with _records(log, {(topic, partition): FROM_START}, timeout_s) as records:
+    with committed_records(log, {(topic, partition): FROM_START}, timeout_s) as records:
         for record in records:
             if record.key == key:
                 last = record
@@ -129,7 +129,7 @@ def _incomplete(record: LogRecord, head: Head, why: str) -> LogError:
 
 
 @contextmanager
-def _records(
+def committed_records(
     log: Log, offsets: Mapping[tuple[str, int], int], timeout_s: float
 ) -> Iterator[Iterator[LogRecord]]:
     """Everything that is committed on these partitions. `timeout_s` bounds the time without progress."""

@@ -57,6 +57,10 @@ class UnknownWorkflowError(WeftError):
     """No workflow with this ID is on the log (never started, or purged)."""
 
 
+class UnknownDeadLetterError(WeftError):
+    """No dead letter at this place (never there, or its time is over)."""
+
+
 class RefusedError(WeftError):
     """The workflow's owner did not do what was asked: the run has ended, or has not ended yet. Says which."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from weft.cli import _look, _serve, _topics, _workflows
+from weft.cli import _deadletters, _look, _serve, _topics, _workflows
 
 app = typer.Typer(
     help="Durable workflows on the Kafka log.",
@@ -15,6 +15,7 @@ _serve.register(app)
 _workflows.register(app)
 _look.register(app)
 _topics.register(app)
+_deadletters.register(app)
 
 
 def main() -> None:

@@ -78,6 +78,14 @@ async def worker(
             "--drain", metavar="DURATION", help="How long a stop may take (default: 30s)."
         ),
     ] = None,
+    turn_max: Annotated[
+        str | None,
+        typer.Option(
+            "--turn-max",
+            metavar="DURATION",
+            help="How long workflow code may run without an await (default: 5s).",
+        ),
+    ] = None,
 ) -> None:
     """Serve the workflows and activities of a file, until stopped."""
     if workflows_only and (activities_only or queue):
@@ -88,6 +96,7 @@ async def worker(
         metrics_port=metrics_port,
         metrics_host=metrics_host,
         drain=duration(drain) if drain else None,
+        turn_max=duration(turn_max) if turn_max else None,
     )
     found = load(target)
     if activities_only:
@@ -152,6 +161,7 @@ async def _serve(
         instance_id=settings.instance_id,
         concurrency=settings.concurrency,
         drain_s=settings.drain.total_seconds(),
+        turn_s_max=settings.turn_max.total_seconds(),
     )
     with _metrics_server(common, settings, serving), _stopped_by_signals(common, serving):
         greeting = asyncio.create_task(_greet(common, settings, serving, found, log.name))

@@ -61,8 +61,10 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
     drain: timedelta = timedelta(seconds=30)
+    turn_max: timedelta = Field(default=timedelta(seconds=5), gt=timedelta())
+    """How long a workflow's code may run without an `await` before it is interrupted."""
 
-    @field_validator("drain", mode="before")
+    @field_validator("drain", "turn_max", mode="before")
     @classmethod
     def _parse_duration(cls, value: object) -> object:
         return duration(value) if isinstance(value, str) else value
