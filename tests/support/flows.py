@@ -91,3 +91,9 @@ async def lottery(ctx: workflow.Context, limit: int) -> str:
         return f"odd {number}"
     await ctx.execute_activity(step, "even")
     return f"even {number}"
+
+
+@workflow.define
+async def elsewhere(ctx: workflow.Context) -> object:
+    """Its one activity is nobody's here: the test completes it."""
+    return await ctx.execute_activity("afar")
