@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -63,7 +64,7 @@ class Shell:
 
 def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
     in_order = re.findall(r"<!-- test: (\w+) -->", README)
-    assert in_order == ["hello", "dev", "kafka", "approval", "producer", "client"]
+    assert in_order == ["hello", "dev", "kafka", "approval", "producer", "client", "troubles"]
     untested = re.findall(r"(?<!-->\n)```(?:sh|python)\n(.*?)```", README, re.DOTALL)
     assert [block.splitlines()[0].split()[:2] for block in untested] == [["make", "demo"]]
 
@@ -98,6 +99,8 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
                 f'kafka="{kafka_address}"', f'kafka="{kafka_address}", namespace="{namespace}"'
             )
         (tmp_path / f"{name}.py").write_text(code)
+    nobody = (tmp_path / "producer.py").read_text().replace("order-1", "order-3")
+    (tmp_path / "nobody.py").write_text(nobody)
     up, export, create, worker, start = commands("kafka")
     assert up == ["make", "kafka-up"]
     assert export == ["export", f"WEFT_KAFKA={ADDRESS}"]
@@ -115,11 +118,29 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
         assert "approved by Ada" in seen
         assert "SignalReceived" in seen
         assert "WorkflowCompleted" in seen
+        check_troubles(shell)
         for command in ("list --filter-status running", "show order-2", "history order-2"):
             shell.run(["weft", *command.split()])
         assert "order-2" in shell.run(["weft", "list"])
         shell.run(["weft", "purge", "--older-than", "0s"])
         assert "order-2" not in shell.run(["weft", "list"])
+
+
+def check_troubles(shell: Shell) -> None:
+    """A signal for nobody is put aside, and reaches its workflow when that is there."""
+    shell.run([sys.executable, "nobody.py"])
+    blocked, unblock, listing, show, replay, replay_all = commands("troubles")
+    wait_until(lambda: "no workflow 'order-3'" in shell.run(listing), "it is put aside")
+    (letter,) = json.loads(shell.run([*listing, "--json"]))
+    place = f"{letter['partition']}@{letter['offset']}"
+    assert "no workflows" in shell.run(blocked)
+    assert "no workflow is blocked" in shell.run(unblock)
+    assert '"by": "Grace"' in shell.run([*show[:-1], place])
+    order = '{"id": "order-3", "lines": []}'
+    shell.run(["weft", "start", "fulfil", "--input", order, "--id", "order-3"])
+    assert "1 replayed" in shell.run([*replay[:-1], place])
+    assert "approved by Grace" in shell.run(["weft", "result", "order-3"])
+    assert "0 replayed" in shell.run(replay_all)
 
 
 def _without_blank_lines(code: str) -> str:
