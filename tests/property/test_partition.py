@@ -40,6 +40,7 @@ from weft.records import (
     SignalWorkflow,
     StartWorkflow,
     TerminateWorkflow,
+    UnblockWorkflow,
 )
 
 Step = tuple[Any, ...]
@@ -85,6 +86,7 @@ _records = st.one_of(
     st.tuples(st.just("started"), _numbers),
     st.tuples(st.just("cancel"), _keys),
     st.tuples(st.just("terminate"), _keys),
+    st.tuples(st.just("unblock"), _keys),
     st.tuples(st.just("purge"), _keys),
     st.tuples(st.just("ask"), _keys),
     st.tuples(st.just("garbage"), _keys),
@@ -139,6 +141,8 @@ def record_of(served: Served, step: Step) -> LogRecord | None:
             return served.signals(SignalWorkflow(name, encode_payload(1), signal_id), key)
         case "cancel", key:
             return served.signals(CancelWorkflow("on purpose", reply), key)
+        case "unblock", key:
+            return served.signals(UnblockWorkflow(reply), key)
         case "terminate", key:
             return served.signals(TerminateWorkflow("on purpose", reply), key)
         case "purge", key:

@@ -66,6 +66,7 @@ class WorkerProcess:
             concurrency=20,
             drain_s=DRAIN_S,
             session_timeout_s=SESSION_TIMEOUT_S,
+            turn_s_max=None,  # user code takes no time here, and the watchdog's thread would be none
             metrics=WorkerMetrics(),
             host=self.host,
         )

@@ -23,15 +23,27 @@ def to_failure(error: BaseException, *, depth: int = 0) -> FailureInfo:
             details = encode_payload(error.details)
         except UsageError as problem:
             details = encode_payload(str(problem))
-    stack = _stack_text(error)[-STACK_CHARACTERS_MAX:]
+    stack = _writable(_stack_text(error)[-STACK_CHARACTERS_MAX:])
     return FailureInfo(
-        type=kind,
-        message=str(error)[:MESSAGE_CHARACTERS_MAX],
+        type=_writable(kind),
+        message=_writable(_text_of(error)[:MESSAGE_CHARACTERS_MAX]),
         details=details,
         non_retryable=non_retryable,
         stack=stack,
         cause=to_failure(cause, depth=depth + 1) if cause and depth < _CAUSES_MAX else None,
     )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001  # an exception of the user's, whose text breaks as well
+        return f"(its text cannot be had: {type(problem).__name__})"
+
+
+def _writable(text: str) -> str:
+    """Without lone surrogates (of a path that is no UTF-8, for instance): no record can hold them."""
+    return text.encode(errors="replace").decode()
 
 
 def _stack_text(error: BaseException) -> str:

@@ -137,3 +137,18 @@ def test_info_has_one_idempotency_key_for_all_attempts() -> None:
         keys.add(activity.info().idempotency_key)
         activity.current.reset(token)
     assert keys == {"order-42/run-1/3"}
+
+
+def test_texts_that_no_record_can_hold_are_replaced() -> None:
+    failure = to_failure(Failure("b\udc80d", type="Od\udc80d"))
+    assert (failure.message, failure.type) == ("b?d", "Od?d")
+    assert decode_payload(encode_payload(failure), FailureInfo) == failure
+
+
+def test_exception_whose_text_breaks_is_a_failure_all_the_same() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    failure = to_failure(Mute())
+    assert (failure.type, failure.message) == ("Mute", "(its text cannot be had: ValueError)")

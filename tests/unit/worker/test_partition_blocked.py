@@ -482,6 +482,17 @@ def test_run_is_blocked_when_its_code_raises_what_cannot_be_told(serve: Serve) -
     assert served.head().reason == f"Mute ({line_of(mute, 'raise Mute')})"
 
 
+def test_run_is_blocked_when_its_code_says_what_no_record_can_hold(serve: Serve) -> None:
+    @workflow.define
+    async def odd(ctx: Context) -> None:
+        sys.exit("b\udc80d")
+
+    served = serve(odd)
+    served.start("odd")
+    assert served.head().reason.startswith("SystemExit: b?d (")
+    assert sorted(topics_of(served.take_over(odd))) == ["events", "state"], "it is tried again"
+
+
 def test_reason_names_the_waiting_line_when_it_is_our_own_code_that_breaks(
     serve_live: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -120,7 +120,7 @@ class Turn:
         never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history)
         problem = self._unknown(run.workflow) if never_ran else self._drive(cell)
         if problem:
-            if problem[:_REASON_LENGTH_MAX] != run.reason:
+            if _writable(problem) != run.reason:
                 # Other code, other trouble: who mends it must not read of the last one's.
                 self._block(cell, problem, batch, now_ms, "", None)
             return ()
@@ -245,7 +245,7 @@ class Turn:
         self, cell: Cell, reason: str, batch: Batch, now_ms: int, source: str, record: object
     ) -> None:
         event_id = _run(cell).last_event_id + 1
-        self._append(cell, WorkflowBlocked(event_id, now_ms, reason[:_REASON_LENGTH_MAX]), batch)
+        self._append(cell, WorkflowBlocked(event_id, now_ms, _writable(reason)), batch)
         if record is not None:
             self.defer(cell, source, record, now_ms)
 
@@ -279,6 +279,11 @@ def _run(cell: Cell) -> Run:
     run = cell.run
     assert run is not None, "turns are taken on warm cells"
     return run
+
+
+def _writable(reason: str) -> str:
+    """Cut, and without the lone surrogates that a path or a user's text may hold: a record cannot."""
+    return reason[:_REASON_LENGTH_MAX].encode(errors="replace").decode()
 
 
 def _told(error: BaseException, machine: Machine | None) -> str:
