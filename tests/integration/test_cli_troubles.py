@@ -272,3 +272,4 @@ def test_places_and_options_of_dead_letters_that_cannot_be_are_told(desk: Desk) 
     assert "either PARTITION@OFFSET, or --all" in weft("deadletters", "replay").stderr
     assert "go with --all" in weft("deadletters", "replay", "0@1", "--topic", "signals").stderr
     assert "mend one record" in weft("deadletters", "replay", "--all", "--key", "a").stderr
+    assert "cannot run for 0 s at most" in weft(*WORKER[:-1], "0s").stderr

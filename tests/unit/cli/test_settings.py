@@ -23,6 +23,7 @@ def test_defaults_are_the_embedded_log() -> None:
     assert settings.namespace == "default"
     assert settings.kafka_config == {}
     assert (settings.concurrency, settings.drain) == (100, timedelta(seconds=30))
+    assert settings.turn_max == timedelta(seconds=5)
 
 
 def test_option_beats_environment_beats_file_beats_default(
@@ -110,6 +111,7 @@ def test_two_logs_named_in_one_place_are_refused(
             "concurrency .from an option, WEFT_CONCURRENCY or the settings file.: ",
         ),
         ("drain = '5'", "'5' is no duration"),
+        ("turn_max = '0s'", "turn_max .* greater than 0"),
         ("kafka_config = 3", "kafka_config in weft.toml must be a table"),
         ("namespace = ", "weft.toml is no TOML: Invalid value"),
     ],

@@ -74,6 +74,10 @@ class Worker:
         self._activity_workers: list[ActivityWorker] = []
         if not self._workflows and not self._activities:
             raise UsageError("a worker needs at least one workflow or one activity")
+        if turn_s_max is not None and not turn_s_max > 0:
+            raise UsageError(
+                f"workflow code cannot run for {turn_s_max:g} s at most: give more, or None for no limit"
+            )
 
     @property
     def ready(self) -> bool:
