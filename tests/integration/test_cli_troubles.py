@@ -174,12 +174,12 @@ def test_blocked_run_goes_on_by_itself_when_fitting_code_is_deployed(desk: Desk)
 
 def test_looping_workflows_are_blocked_and_the_others_served_meanwhile(desk: Desk) -> None:
     """Twelve of them in one batch would hold the partition up for longer than a session lasts."""
-    for number in range(12):
-        value = {"kind": "start", "workflow": "spinning", "request_id": f"r-{number}"}
-        desk.produce(f"spin-{number}", json.dumps(value).encode())
     with serving(desk.folder, *WORKER) as process:
         begin(process, "good", workflow="patient")
-        weft("signal", "good", "end", "--payload", '"well"')
+        for number in range(12):
+            value = {"kind": "start", "workflow": "spinning", "request_id": f"r-{number}"}
+            desk.produce(f"spin-{number}", json.dumps(value).encode())
+        desk.produce("good", b'{"signal": "end", "payload": "well"}')
         assert weft("result", "good").stdout == '"well"\n'
         blocked = until(
             lambda: (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-SLEEP_ALLOWED = ("weft.log.embedded", "weft.host", "weft.worker._owner")
+SLEEP_ALLOWED = ("weft.log.embedded", "weft.host", "weft.worker._owner", "weft.worker._watchdog")
 """The backend and the owner's loop wait in threads of their own, for short and bounded times."""
 
 THREADS_ASK_THE_HOST = ("weft.client", "weft.worker")
