@@ -37,13 +37,13 @@ def to_failure(error: BaseException, *, depth: int = 0) -> FailureInfo:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as problem:  # noqa: BLE001  # an exception of the user's, whose text breaks as well
-        return f"(its text cannot be had: {type(problem).__name__})"
+    except Exception:  # noqa: BLE001  # an exception of the user's, whose text breaks as well
+        return "(its text cannot be read)"
 
 
 def _writable(text: str) -> str:
     """Without lone surrogates (of a path that is no UTF-8, for instance): no record can hold them."""
-    return text.encode(errors="replace").decode()
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _stack_text(error: BaseException) -> str:

@@ -489,7 +489,7 @@ def test_run_is_blocked_when_its_code_says_what_no_record_can_hold(serve: Serve)
 
     served = serve(odd)
     served.start("odd")
-    assert served.head().reason.startswith("SystemExit: b?d (")
+    assert served.head().reason.startswith("SystemExit: b\\udc80d (")
     assert sorted(topics_of(served.take_over(odd))) == ["events", "state"], "it is tried again"
 
 

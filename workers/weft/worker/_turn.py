@@ -283,7 +283,7 @@ def _run(cell: Cell) -> Run:
 
 def _writable(reason: str) -> str:
     """Cut, and without the lone surrogates that a path or a user's text may hold: a record cannot."""
-    return reason[:_REASON_LENGTH_MAX].encode(errors="replace").decode()
+    return reason[:_REASON_LENGTH_MAX].encode(errors="backslashreplace").decode()
 
 
 def _told(error: BaseException, machine: Machine | None) -> str:
@@ -292,8 +292,10 @@ def _told(error: BaseException, machine: Machine | None) -> str:
         said = str(error)[:_TEXT_LENGTH_MAX]
     except Exception:  # noqa: BLE001  # an exception of the user's, with a text that breaks as well
         said = ""
-    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    stack = "".join(traceback.format_tb(error.__traceback__))
+    text = _writable(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+    stack = (
+        "".join(traceback.format_tb(error.__traceback__)).encode(errors="backslashreplace").decode()
+    )
     logger.error("the turn of a workflow broke; its run is blocked: %s\n%s", text, stack)
     line = machine.line_of(error) if machine is not None else ""
     return f"{text} ({line})" if line else text
