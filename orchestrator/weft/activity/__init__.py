@@ -2,16 +2,29 @@
 
 from weft.activity._definition import Activity, define
 from weft.activity._failure import to_activity_error, to_failure
-from weft.activity._info import ActivityInfo, current, info
-from weft.activity._options import Retry, to_ms
+from weft.activity._info import (
+    ActivityInfo,
+    Pulse,
+    current,
+    current_pulse,
+    heartbeat,
+    info,
+    is_cancelled,
+)
+from weft.activity._options import Retry, Timeouts, to_ms
 
 __all__ = [
     "Activity",
     "ActivityInfo",
+    "Pulse",
     "Retry",
+    "Timeouts",
     "current",
+    "current_pulse",
     "define",
+    "heartbeat",
     "info",
+    "is_cancelled",
     "to_activity_error",
     "to_failure",
     "to_ms",

@@ -13,15 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
-from weft.activity._options import Retry, to_ms
+from weft.activity._options import DEFAULT_TIMEOUT, Retry, Timeouts
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
-from weft.records import DEFAULT_RETRY, DEFAULT_START_TO_CLOSE_MS, Payload, RetryPolicy
+from weft.records import DEFAULT_RETRY, Payload, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_TIMEOUT = timedelta(minutes=10)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -34,7 +33,7 @@ class Activity(Generic[P, R]):
         *,
         name: str,
         retry: Retry,
-        timeout: timedelta | float,
+        timeouts: Timeouts,
         queue: str,
         inline: bool,
     ) -> None:
@@ -42,16 +41,21 @@ class Activity(Generic[P, R]):
         self.function = function
         self.name = name
         self.retry = retry
-        self.timeout = timeout
+        self.timeouts = timeouts
         self.queue = queue
         self.inline = inline
         self.is_async = inspect.iscoroutinefunction(function)
-        # The defaults' own objects: records leave those out, and an activity costs a third less on the log.
-        policy, timeout_ms = retry.to_policy(), to_ms(timeout, "timeout")
+        # The default's own object: records leave it out, and an activity costs a third less on the log.
+        policy = retry.to_policy()
         self.policy: RetryPolicy = DEFAULT_RETRY if policy == DEFAULT_RETRY else policy
-        self.start_to_close_ms = (
-            DEFAULT_START_TO_CLOSE_MS if timeout_ms == DEFAULT_START_TO_CLOSE_MS else timeout_ms
-        )
+        self.start_to_close_ms = timeouts.start_to_close_ms
+        self.heartbeat_timeout_ms = timeouts.heartbeat_ms
+        self.schedule_to_start_ms = timeouts.schedule_to_start_ms
+        self.schedule_to_close_ms = timeouts.schedule_to_close_ms
+        if inline and self.schedule_to_start_ms:
+            raise UsageError(
+                f"activity {name} is inline and waits in no queue: schedule_to_start means nothing there"
+            )
         self._signature = inspect.signature(function)
         self._parameters = _positional_parameters(self._signature, name)
 
@@ -66,15 +70,25 @@ class Activity(Generic[P, R]):
         *,
         retry: Retry | None = None,
         timeout: timedelta | float | None = None,
+        heartbeat_timeout: timedelta | float | None = None,
+        schedule_to_start: timedelta | float | None = None,
+        schedule_to_close: timedelta | float | None = None,
         queue: str | None = None,
         inline: bool | None = None,
     ) -> Activity[P, R]:
         """The same activity with other options: `ctx.execute_activity(charge.options(timeout=5), order)`."""
+        former = self.timeouts
+        timeouts = Timeouts(
+            former.start_to_close if timeout is None else timeout,
+            former.heartbeat if heartbeat_timeout is None else heartbeat_timeout,
+            former.schedule_to_start if schedule_to_start is None else schedule_to_start,
+            former.schedule_to_close if schedule_to_close is None else schedule_to_close,
+        )
         return Activity(
             self.function,
             name=self.name,
             retry=retry or self.retry,
-            timeout=timeout if timeout is not None else self.timeout,
+            timeouts=timeouts,
             queue=queue or self.queue,
             inline=self.inline if inline is None else inline,
         )
@@ -149,6 +163,9 @@ def define(
     name: str = ...,
     retry: Retry | None = ...,
     timeout: timedelta | float = ...,
+    heartbeat_timeout: timedelta | float | None = ...,
+    schedule_to_start: timedelta | float | None = ...,
+    schedule_to_close: timedelta | float | None = ...,
     queue: str = ...,
     inline: bool = ...,
 ) -> Decorator: ...
@@ -161,15 +178,23 @@ def define(
     name: str = "",
     retry: Retry | None = None,
     timeout: timedelta | float = DEFAULT_TIMEOUT,
+    heartbeat_timeout: timedelta | float | None = None,
+    schedule_to_start: timedelta | float | None = None,
+    schedule_to_close: timedelta | float | None = None,
     queue: str = "default",
     inline: bool = False,
 ) -> Any:
     """Make a function an activity.
 
-    `timeout` bounds each attempt (start to close), `queue` names the task queue whose workers run it. `inline=True`
-    runs it in the workflow's own worker: less latency, recorded like any other. Without `retry` it gets `Retry()`.
+    `timeout` bounds each attempt (start to close), `heartbeat_timeout` the time between two calls of
+    `activity.heartbeat` in it; an attempt beyond one of them has failed and is retried. `schedule_to_start` bounds the
+    time that an attempt waits on its queue, `schedule_to_close` all attempts with the pauses between them; beyond
+    these the activity has failed for good. Durations are timedeltas or seconds; None is without limit. `queue` names
+    the task queue whose workers run it. `inline=True` runs it in the workflow's own worker: less latency, recorded like
+    any other. Without `retry` it gets `Retry()`.
     """
-    decorator = Decorator(name, retry or Retry(), timeout, queue, inline=inline)
+    timeouts = Timeouts(timeout, heartbeat_timeout, schedule_to_start, schedule_to_close)
+    decorator = Decorator(name, retry or Retry(), timeouts, queue, inline=inline)
     return decorator if function is None else decorator(function)
 
 
@@ -177,11 +202,11 @@ class Decorator:
     """What `define(...)` with options returns; typed so that the function's signature survives."""
 
     def __init__(
-        self, name: str, retry: Retry, timeout: timedelta | float, queue: str, *, inline: bool
+        self, name: str, retry: Retry, timeouts: Timeouts, queue: str, *, inline: bool
     ) -> None:
         self._name = name
         self._retry = retry
-        self._timeout = timeout
+        self._timeouts = timeouts
         self._queue = queue
         self._inline = inline
 
@@ -196,7 +221,7 @@ class Decorator:
             function,
             name=self._name or function.__name__,
             retry=self._retry,
-            timeout=self._timeout,
+            timeouts=self._timeouts,
             queue=self._queue,
             inline=self._inline,
         )

@@ -14,6 +14,7 @@ from weft.core._commands import (
     DispatchActivity,
     Due,
     FailWorkflow,
+    LeaseExpired,
     ScheduleActivity,
     StartTimer,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Due",
     "FailWorkflow",
     "Input",
+    "LeaseExpired",
     "OpenActivity",
     "Run",
     "ScheduleActivity",

@@ -16,6 +16,7 @@ from weft.records import (
     ActivityCompleted,
     ActivityDispatched,
     ActivityFailed,
+    ActivityLost,
     ActivityRetryScheduled,
     ActivityScheduled,
     ActivityStarted,
@@ -104,7 +105,7 @@ def _started(run: Run, event: WorkflowStarted) -> None:
 
 
 def _activity_scheduled(run: Run, event: ActivityScheduled) -> None:
-    run.activities[event.activity_id] = OpenActivity(
+    activity = run.activities[event.activity_id] = OpenActivity(
         event.activity_id,
         event.activity,
         event.input,
@@ -112,30 +113,68 @@ def _activity_scheduled(run: Run, event: ActivityScheduled) -> None:
         event.inline,
         event.start_to_close_ms,
         event.retry,
+        event.heartbeat_timeout_ms,
+        event.schedule_to_start_ms,
+        event.schedule_to_close_ms,
     )
     run.open_inline_count += event.inline
+    if event.schedule_to_close_ms:
+        activity.close_due_ms = event.time_ms + event.schedule_to_close_ms
+    if event.schedule_to_start_ms or event.schedule_to_close_ms:
+        _wait_for_start(run, activity, event.time_ms)
+
+
+def _wait_for_start(run: Run, activity: OpenActivity, now_ms: int) -> None:
+    """The attempt is brought out, and nobody has reported that it began."""
+    start_due_ms = now_ms + activity.schedule_to_start_ms if activity.schedule_to_start_ms else 0
+    _set_due(run, activity, start_due_ms)
+
+
+def _set_due(run: Run, activity: OpenActivity, due_ms: int) -> None:
+    """The activity is due then, or when its time as a whole is over, if that is sooner."""
+    close_due_ms = activity.close_due_ms
+    if close_due_ms and (not due_ms or close_due_ms < due_ms):
+        due_ms = close_due_ms
+    activity.due_ms = due_ms
+    if due_ms:
+        heappush(run.due_heap, (due_ms, activity.activity_id))
 
 
 def _activity_started(run: Run, event: ActivityStarted) -> None:
     activity = run.activities[event.activity_id]
-    activity.due_ms = event.started_ms + activity.start_to_close_ms
-    heappush(run.due_heap, (activity.due_ms, activity.activity_id))
+    activity.started_ms = event.started_ms
+    activity.lease_ms, activity.lease = event.lease_ms, event.lease
+    run.leased_count += event.lease_ms > 0
+    _set_due(run, activity, event.started_ms + activity.start_to_close_ms)
 
 
 def _activity_retry_scheduled(run: Run, event: ActivityRetryScheduled) -> None:
     activity = run.activities[event.activity_id]
-    activity.attempt = event.attempt + 1
+    _next_attempt(run, activity)
     activity.waiting = True
     run.open_inline_count -= activity.inline
-    activity.due_ms = event.due_ms
-    heappush(run.due_heap, (event.due_ms, activity.activity_id))
+    _set_due(run, activity, event.due_ms)
+
+
+def _activity_lost(run: Run, event: ActivityLost) -> None:
+    activity = run.activities[event.activity_id]
+    _next_attempt(run, activity)
+    activity.lost_count += 1
+    _wait_for_start(run, activity, event.time_ms)
+
+
+def _next_attempt(run: Run, activity: OpenActivity) -> None:
+    run.leased_count -= activity.lease_ms > 0
+    activity.attempt += 1
+    activity.started_ms = activity.lease_ms = 0
+    activity.lease = ""
 
 
 def _activity_dispatched(run: Run, event: ActivityDispatched) -> None:
     activity = run.activities[event.activity_id]
     activity.waiting = False
-    activity.due_ms = 0
     run.open_inline_count += activity.inline
+    _wait_for_start(run, activity, event.time_ms)
 
 
 def _activity_ended(
@@ -143,6 +182,7 @@ def _activity_ended(
 ) -> None:
     activity = run.activities.pop(event.activity_id)
     run.open_inline_count -= activity.inline and not activity.waiting
+    run.leased_count -= activity.lease_ms > 0
 
 
 def _timer_started(run: Run, event: TimerStarted) -> None:
@@ -208,7 +248,7 @@ def _timed_out(run: Run, event: WorkflowTimedOut) -> None:
 def _end(run: Run, status: Any) -> None:
     run.status = status
     run.activities = {}
-    run.open_inline_count = 0
+    run.open_inline_count = run.leased_count = 0
     run.timers = {}
     run.due_heap = []
     run.deferred = []
@@ -218,6 +258,7 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     WorkflowStarted: _started,
     ActivityScheduled: _activity_scheduled,
     ActivityStarted: _activity_started,
+    ActivityLost: _activity_lost,
     ActivityRetryScheduled: _activity_retry_scheduled,
     ActivityDispatched: _activity_dispatched,
     ActivityCompleted: _activity_ended,

@@ -21,6 +21,9 @@ class ScheduleActivity(msgspec.Struct, frozen=True, gc=False):
     inline: bool
     start_to_close_ms: int
     retry: RetryPolicy
+    heartbeat_timeout_ms: int = 0
+    schedule_to_start_ms: int = 0
+    schedule_to_close_ms: int = 0
 
 
 class CancelActivity(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +64,13 @@ Command = (
 
 class Due(msgspec.Struct, frozen=True, gc=False):
     """The clock reached the earliest thing that the run waits for."""
+
+
+class LeaseExpired(msgspec.Struct, frozen=True, gc=False):
+    """The worker that holds this attempt was not heard of for the time of its lease."""
+
+    activity_id: int
+    lease: str
 
 
 class DispatchActivity(msgspec.Struct, frozen=True, gc=False):

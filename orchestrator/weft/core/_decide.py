@@ -20,22 +20,25 @@ from weft.core._commands import (
     DispatchActivity,
     Due,
     FailWorkflow,
+    LeaseExpired,
     ScheduleActivity,
     StartTimer,
 )
-from weft.core._retry import is_retryable, retry_interval_ms
+from weft.core._retry import LOST_ATTEMPTS_MAX, is_retryable, retry_interval_ms
 from weft.core._run import OpenActivity, Run
-from weft.errors import InvariantViolation
+from weft.errors import InvariantViolation, LeaseLostError
 from weft.records import (
     ActivityCancelled,
     ActivityCompleted,
     ActivityDispatched,
     ActivityFailed,
+    ActivityLost,
     ActivityRetryScheduled,
     ActivityScheduled,
     ActivityStarted,
     AttemptCompleted,
     AttemptFailed,
+    AttemptReleased,
     AttemptStarted,
     CancelRequested,
     CancelWorkflow,
@@ -63,6 +66,8 @@ Input = (
     | AttemptCompleted
     | AttemptFailed
     | AttemptStarted
+    | AttemptReleased
+    | LeaseExpired
     | Due
 )
 
@@ -75,6 +80,8 @@ class Decision(NamedTuple):
     dropped: str = ""
 
 
+LEASE_MS_MAX = 3_600_000
+"""Anybody may write to the results topic: a lease that nobody would see expire is cut to an hour."""
 _TIMEOUT_MS_MAX = 1000 * 365 * 24 * 3600 * 1000
 
 
@@ -138,7 +145,7 @@ def _terminate(run: Run, record: TerminateWorkflow, now_ms: int, _draw: float) -
 
 
 def _attempt(
-    run: Run, record: AttemptCompleted | AttemptFailed | AttemptStarted
+    run: Run, record: AttemptCompleted | AttemptFailed | AttemptStarted | AttemptReleased
 ) -> OpenActivity | None:
     """The open activity that the record speaks of, or None when the run no longer waits for that attempt."""
     if record.run_id != run.run_id:
@@ -175,31 +182,82 @@ def _attempt_failed(run: Run, record: AttemptFailed, now_ms: int, draw: float) -
 
 def _attempt_started(run: Run, record: AttemptStarted, now_ms: int, _draw: float) -> Decision:
     activity = _attempt(run, record)
-    if activity is None or activity.due_ms:
+    if activity is None or activity.started_ms:
         return Decision(dropped=_STALE)
-    event_id = run.last_event_id + 1
-    started_ms = min(record.started_ms, now_ms)  # the worker's clock may be ahead of ours
-    started = ActivityStarted(event_id, now_ms, record.activity_id, record.attempt, started_ms)
+    started = ActivityStarted(
+        run.last_event_id + 1,
+        now_ms,
+        record.activity_id,
+        record.attempt,
+        max(1, min(record.started_ms, now_ms)),  # the worker's clock may be ahead of ours
+        min(max(record.lease_ms, 0), LEASE_MS_MAX),
+        record.lease,
+    )
     return Decision((started,))
+
+
+def _attempt_released(run: Run, record: AttemptReleased, now_ms: int, draw: float) -> Decision:
+    activity = _attempt(run, record)
+    if activity is None or (activity.lease_ms and activity.lease != record.lease):
+        return Decision(dropped=_STALE)
+    return _lose_attempt(run, activity, "its worker stopped and gave it up", now_ms, draw)
+
+
+def _lease_expired(run: Run, expired: LeaseExpired, now_ms: int, draw: float) -> Decision:
+    activity = run.activities.get(expired.activity_id)
+    if activity is None or not activity.lease_ms or activity.lease != expired.lease:
+        return Decision(dropped=_STALE)
+    reason = f"its worker was not heard of for {activity.lease_ms} ms"
+    return _lose_attempt(run, activity, reason, now_ms, draw)
+
+
+def _lose_attempt(
+    run: Run, activity: OpenActivity, reason: str, now_ms: int, draw: float
+) -> Decision:
+    """A worker's end is no failure of the activity's, unless it is one every time."""
+    if activity.lost_count >= LOST_ATTEMPTS_MAX:
+        failure = FailureInfo(
+            LeaseLostError.__name__, f"{reason}; {activity.lost_count} attempts were lost so before"
+        )
+        return _fail_attempt(run, activity, failure, now_ms, draw)
+    attempt, activity_id = activity.attempt, activity.activity_id
+    lost = ActivityLost(run.last_event_id + 1, now_ms, activity_id, attempt, reason)
+    return Decision((lost,), (DispatchActivity(activity_id, attempt + 1),))
 
 
 def _fail_attempt(
     run: Run, activity: OpenActivity, failure: FailureInfo, now_ms: int, draw: float
 ) -> Decision:
-    event_id = run.last_event_id + 1
-    attempt = activity.attempt
-    if is_retryable(activity.retry, failure, attempt):
-        due_ms = now_ms + retry_interval_ms(activity.retry, attempt, draw)
-        return Decision(
-            (
-                ActivityRetryScheduled(
-                    event_id, now_ms, activity.activity_id, activity.name, attempt, due_ms, failure
-                ),
-            )
-        )
-    return Decision(
-        (ActivityFailed(event_id, now_ms, activity.activity_id, activity.name, attempt, failure),)
+    if not is_retryable(activity.retry, failure, activity.tries):
+        return _fail_activity(run, activity, failure, now_ms)
+    due_ms = now_ms + retry_interval_ms(activity.retry, activity.tries, draw)
+    if activity.close_due_ms and due_ms >= activity.close_due_ms:
+        text = f"its schedule-to-close timeout of {activity.schedule_to_close_ms} ms leaves no time for another attempt"
+        out_of_time = FailureInfo("TimeoutError", text, cause=failure)
+        return _fail_activity(run, activity, out_of_time, now_ms)
+    scheduled = ActivityRetryScheduled(
+        run.last_event_id + 1,
+        now_ms,
+        activity.activity_id,
+        activity.name,
+        activity.attempt,
+        due_ms,
+        failure,
     )
+    return Decision((scheduled,))
+
+
+def _fail_activity(run: Run, activity: OpenActivity, failure: FailureInfo, now_ms: int) -> Decision:
+    """For good: the workflow sees it."""
+    failed = ActivityFailed(
+        run.last_event_id + 1,
+        now_ms,
+        activity.activity_id,
+        activity.name,
+        activity.attempt,
+        failure,
+    )
+    return Decision((failed,))
 
 
 def _due(run: Run, _record: Due, now_ms: int, draw: float) -> Decision:
@@ -212,17 +270,29 @@ def _due(run: Run, _record: Due, now_ms: int, draw: float) -> Decision:
         return Decision((WorkflowTimedOut(event_id, now_ms, run.timeout_ms),))
     if item_id in run.timers:
         return Decision((TimerFired(event_id, now_ms, item_id),))
-    activity = run.activities[item_id]
+    return _activity_due(run, run.activities[item_id], now_ms, draw)
+
+
+def _activity_due(run: Run, activity: OpenActivity, now_ms: int, draw: float) -> Decision:
+    """The pause before a retry is over, or one of the timeouts. The time on a queue is no attempt's fault: no retry."""
+    if activity.close_due_ms and activity.close_due_ms <= now_ms:
+        failure = _out_of_time("not done", "schedule-to-close", activity.schedule_to_close_ms)
+        return _fail_activity(run, activity, failure, now_ms)
     if activity.waiting:
-        return Decision(
-            (ActivityDispatched(event_id, now_ms, item_id, activity.attempt),),
-            (DispatchActivity(item_id, activity.attempt),),
+        activity_id, attempt = activity.activity_id, activity.attempt
+        dispatched = ActivityDispatched(run.last_event_id + 1, now_ms, activity_id, attempt)
+        return Decision((dispatched,), (DispatchActivity(activity_id, attempt),))
+    if not activity.started_ms:
+        failure = _out_of_time(
+            "not begun by any worker", "schedule-to-start", activity.schedule_to_start_ms
         )
-    failure = FailureInfo(
-        "TimeoutError",
-        f"not done within its start-to-close timeout of {activity.start_to_close_ms} ms",
-    )
+        return _fail_activity(run, activity, failure, now_ms)
+    failure = _out_of_time("not done", "start-to-close", activity.start_to_close_ms)
     return _fail_attempt(run, activity, failure, now_ms, draw)
+
+
+def _out_of_time(what: str, timeout: str, timeout_ms: int) -> FailureInfo:
+    return FailureInfo("TimeoutError", f"{what} within its {timeout} timeout of {timeout_ms} ms")
 
 
 def _schedule_activity(
@@ -238,6 +308,9 @@ def _schedule_activity(
         command.inline,
         command.start_to_close_ms,
         command.retry,
+        command.heartbeat_timeout_ms,
+        command.schedule_to_start_ms,
+        command.schedule_to_close_ms,
     )
 
 
@@ -281,6 +354,8 @@ _DECISIONS: dict[type, Callable[[Run, Any, int, float], Decision]] = {
     AttemptCompleted: _attempt_completed,
     AttemptFailed: _attempt_failed,
     AttemptStarted: _attempt_started,
+    AttemptReleased: _attempt_released,
+    LeaseExpired: _lease_expired,
     Due: _due,
 }
 

@@ -16,7 +16,8 @@ class OpenActivity:
     """An activity that the run waits for.
 
     `attempt` is the one that counts: results of others are dropped. With `waiting` it is not dispatched yet and
-    `due_ms` is when it will be; otherwise `due_ms` is when it times out, 0 while no worker has reported a start.
+    `due_ms` is when it will be; otherwise `due_ms` is when the first of its timeouts is over. 0 is never: as long as no
+    worker has reported a start, nobody knows when the attempt's own time began.
     """
 
     activity_id: int
@@ -26,9 +27,27 @@ class OpenActivity:
     inline: bool
     start_to_close_ms: int
     retry: RetryPolicy
+    heartbeat_timeout_ms: int = 0
+    schedule_to_start_ms: int = 0
+    schedule_to_close_ms: int = 0
     attempt: int = 1
     waiting: bool = False
     due_ms: int = 0
+    close_due_ms: int = 0
+    """When the time for all attempts together is over; 0 is never."""
+    started_ms: int = 0
+    """When the attempt began, as its worker reported; 0 while none has."""
+    lease_ms: int = 0
+    """With a lease: how often its worker must be heard of."""
+    lease: str = ""
+    """The lease's ID."""
+    lost_count: int = 0
+    """Attempts that were lost with their workers: no fault of the activity's."""
+
+    @property
+    def tries(self) -> int:
+        """The attempts that count for the retry policy."""
+        return self.attempt - self.lost_count
 
 
 @dataclass(slots=True)
@@ -55,6 +74,8 @@ class Run:
     cancel_reason: str = ""
     open_inline_count: int = 0
     """Inline activities that do not wait for a retry."""
+    leased_count: int = 0
+    """Activities whose attempts are held by workers under a lease."""
     deferred: list[RecordDeferred] = field(default_factory=list)
     result: Payload = field(default_factory=lambda: NULL)
     failure: FailureInfo | None = None

@@ -1,7 +1,7 @@
 """Replay's judge, which says whether the code asks for what its history holds.
 
-Names, numbers and due times are compared; payloads and options (queue, timeout, retry) are not: an input may change its
-encoding between versions, and an activity its queue, without changing what was decided.
+Names, numbers and due times are compared; payloads and options (queue, timeouts, retry) are not: an input may change
+its encoding between versions, and an activity its queue, without changing what was decided.
 """
 
 from __future__ import annotations

@@ -148,24 +148,11 @@ class Machine:
         """Ask for an activity. `decode` turns its result into what the code sees."""
         self._command_id += 1
         activity_id = self._command_id
-        if isinstance(activity, str):
-            name, queue, inline, timeout_ms, policy = (
-                activity,
-                "default",
-                False,
-                DEFAULT_START_TO_CLOSE_MS,
-                DEFAULT_RETRY,
-            )
-        else:
-            name, queue, inline = activity.name, activity.queue, activity.inline
-            timeout_ms, policy = activity.start_to_close_ms, activity.policy
+        name = activity if isinstance(activity, str) else activity.name
         future = ActivityFuture(self, activity_id, name, decode)
         if not self._ended:
             self._activities[activity_id] = future
-            self._ask(
-                ScheduleActivity(activity_id, name, data, queue, inline, timeout_ms, policy),
-                activity_id,
-            )
+            self._ask(_schedule(activity_id, activity, data), activity_id)
         return future
 
     def cancel_activity(self, activity_id: int) -> None:
@@ -278,6 +265,33 @@ class Machine:
             return CompleteWorkflow(encode_payload(main.result()))
         except UsageError as problem:
             return FailWorkflow(to_failure(problem))
+
+
+def _schedule(
+    activity_id: int, activity: Activity[Any, Any] | str, data: Payload
+) -> ScheduleActivity:
+    if isinstance(activity, str):
+        return ScheduleActivity(
+            activity_id,
+            activity,
+            data,
+            queue="default",
+            inline=False,
+            start_to_close_ms=DEFAULT_START_TO_CLOSE_MS,
+            retry=DEFAULT_RETRY,
+        )
+    return ScheduleActivity(
+        activity_id,
+        activity.name,
+        data,
+        activity.queue,
+        activity.inline,
+        activity.start_to_close_ms,
+        activity.policy,
+        activity.heartbeat_timeout_ms,
+        activity.schedule_to_start_ms,
+        activity.schedule_to_close_ms,
+    )
 
 
 _FEEDS: dict[type[HistoryEvent], Callable[[Machine, Any], None]] = {

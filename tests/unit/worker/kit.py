@@ -18,6 +18,8 @@ from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    AttemptHeartbeat,
+    AttemptStarted,
     AwaitResult,
     CancelWorkflow,
     FailureInfo,
@@ -25,6 +27,7 @@ from weft.records import (
     HistoryEvent,
     OnConflict,
     Page,
+    Progress,
     PurgeWorkflow,
     Reply,
     ReplyTo,
@@ -35,7 +38,7 @@ from weft.records import (
     UnblockWorkflow,
 )
 from weft.topics import Namespace
-from weft.worker._batch import Batch, Write
+from weft.worker._batch import AttemptKey, Batch, Write
 from weft.worker._cell import Cell, page_key
 from weft.worker._partition import Partition
 from weft.workflow import UNGUARDED, Guard, Workflow
@@ -52,6 +55,10 @@ def ended_reply(request: str = "q-1") -> ReplyTo:
 
 def accepted_reply(request: str = "q-1") -> ReplyTo:
     return ReplyTo("client-1", request, 3, "accepted")
+
+
+def worker_reply(lease: str) -> ReplyTo:
+    return ReplyTo("worker-1", lease, 3)
 
 
 class Served:
@@ -76,9 +83,11 @@ class Served:
         self.written: dict[str, list[Write]] = defaultdict(list)
         self.replies: list[Reply] = []
         self.inline: list[ActivityTask] = []
+        self.inline_stale: list[AttemptKey] = []
         self.batch = Batch(NAMESPACE)
         self._checked = checked
         self._guard = guard
+        self._passed_s = 0.0
         self._running_inline: set[tuple[str, int, int]] = set()
         self._next_offset: dict[tuple[str, int], int] = defaultdict(int)
         self.partition = self._new_partition()
@@ -102,8 +111,9 @@ class Served:
         return batch
 
     def advance(self, milliseconds: int) -> Batch:
-        """Let time pass, then one poll without records."""
+        """Let time pass, for leases too, then one poll without records."""
         self.now_ms += milliseconds
+        self._passed_s = milliseconds / 1000
         return self.turn()
 
     def take_over(self, *workflows: Workflow[Any, Any], compacted: bool = True) -> Batch:
@@ -127,11 +137,14 @@ class Served:
 
     def _finish(self, batch: Batch) -> None:
         self.partition.fire_due(batch, self.now_ms, 1000)
+        self.partition.watch_leases(batch, self.now_ms, self._passed_s)
+        self._passed_s = 0.0
         self.partition.flush(batch)
         for write in batch.writes:
             self.written[write[0]].append(write)
             assert write[1] == self.number or write[0] == NAMESPACE.messages
         self.replies += [reply for _, reply in batch.replies]
+        self.inline_stale += [key for _, key in batch.inline_stale]
         for _, _, task in batch.inline:
             self.inline.append(task)
             self._running_inline.add((task.run_id, task.activity_id, task.attempt))
@@ -206,6 +219,38 @@ class Served:
         record = AttemptFailed(task.run_id, task.activity_id, task.attempt, failure)
         return self.turn(self.results(record))
 
+    def hold(self, task: ActivityTask, lease: str = "lease-1", lease_ms: int = 10_000) -> Batch:
+        """A worker says that it has been running the attempt for a while."""
+        return self.turn(
+            self.results(
+                AttemptStarted(
+                    task.run_id,
+                    task.activity_id,
+                    task.attempt,
+                    self.now_ms,
+                    lease_ms,
+                    lease,
+                    worker_reply(lease),
+                )
+            )
+        )
+
+    def beat(self, task: ActivityTask, details: object = None, lease: str = "lease-1") -> Batch:
+        return self.turn(self.results(self.heartbeat(task, details, lease)))
+
+    @staticmethod
+    def heartbeat(
+        task: ActivityTask, details: object = None, lease: str = "lease-1"
+    ) -> AttemptHeartbeat:
+        return AttemptHeartbeat(
+            task.run_id,
+            task.activity_id,
+            task.attempt,
+            lease,
+            encode_payload(details),
+            worker_reply(lease),
+        )
+
     @staticmethod
     def completed(task: ActivityTask, result: object = None) -> AttemptCompleted:
         return AttemptCompleted(task.run_id, task.activity_id, task.attempt, encode_payload(result))
@@ -240,6 +285,12 @@ class Served:
             latest.pop(key, None)
             latest[key] = value
         return {key: value for key, value in latest.items() if value is not None}
+
+    @property
+    def progress(self) -> list[Progress]:
+        """What the log says of the progress of activities."""
+        states = [decode_state(value) for value in self.compacted.values()]
+        return [state for state in states if isinstance(state, Progress)]
 
     def head(self, key: str = ORDER) -> Head:
         state = decode_state(self.compacted[key.encode()])
@@ -281,6 +332,7 @@ class Served:
             again = self.reloaded(compacted=compacted)
             assert set(again.cells) == set(self.partition.cells)
             assert +again.statuses == +self.partition.statuses
+            assert progress_of(again) == progress_of(self.partition)
             for workflow_id, cell in self.partition.cells.items():
                 _check_cell(again.cells[workflow_id], cell)
                 if not cell.ended:
@@ -305,6 +357,15 @@ class Served:
             queues=self.queues,
             guard=self._guard,
         )
+
+
+def progress_of(partition: Partition) -> dict[str, dict[int, Progress]]:
+    """What a partition knows of its activities' progress."""
+    book = partition._watch.progress
+    return {
+        workflow_id: {activity_id: entry.progress for activity_id, entry in entries.items()}
+        for workflow_id, entries in book._by_workflow.items()
+    }
 
 
 def _check_cell(again: Cell, live: Cell) -> None:

@@ -10,7 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from weft.host import Host
+from weft.records import NULL, ActivityTask
 from weft.worker._activity_clock import AttemptClock
+from weft.worker._activity_pulse import AttemptPulse
 
 
 class Timer:
@@ -21,8 +24,8 @@ class Timer:
         self.cancelled = True
 
 
-class ManualLoop:
-    """Has what the clock needs of a loop: `time` and `call_later`."""
+class ManualLoop(Host):
+    """Has what the clock needs of a loop (`time` and `call_later`), and is the host of the same time."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -30,6 +33,9 @@ class ManualLoop:
         self._numbers = itertools.count()
 
     def time(self) -> float:
+        return self.now_s
+
+    def monotonic(self) -> float:
         return self.now_s
 
     def call_later(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> Timer:
@@ -59,15 +65,28 @@ class Watched:
         timeout_s: float,
         *,
         reports: bool = True,
+        heartbeat_s: float = 0,
+        schedule_to_start_ms: int = 0,
         began_s: Callable[[], float] | None = None,
     ) -> None:
         self.loop = ManualLoop()
         self.started_ms: list[int] = []
         self.expired_at: list[float] = []
+        self.pulse = AttemptPulse(self.loop, self.started_ms.append if reports else None)
+        task = ActivityTask(
+            "run-1",
+            1,
+            1,
+            "step",
+            NULL,
+            start_to_close_ms=int(timeout_s * 1000),
+            heartbeat_timeout_ms=int(heartbeat_s * 1000),
+            schedule_to_start_ms=schedule_to_start_ms,
+        )
         self.clock = AttemptClock(
             cast("Any", self.loop),
-            timeout_s,
-            self.started_ms.append if reports else None,
+            task,
+            self.pulse,
             lambda: self.expired_at.append(self.loop.now_s),
             began_s,
         )
@@ -78,7 +97,7 @@ def test_attempt_that_ends_in_time_leaves_no_timer() -> None:
     watched.clock.stop()
     assert watched.loop.armed_count == 0
     watched.loop.advance(60)
-    assert (watched.started_ms, watched.expired_at, watched.clock.expired) == ([], [], False)
+    assert (watched.started_ms, watched.expired_at, watched.clock.over) == ([], [], "")
 
 
 def test_long_attempt_is_reported_once_with_when_it_started(
@@ -97,7 +116,7 @@ def test_attempt_expires_when_its_time_is_over() -> None:
     watched = Watched(30)
     watched.loop.advance(100)
     assert watched.expired_at == [130.0]
-    assert watched.clock.expired
+    assert watched.clock.over == "start-to-close"
     assert watched.loop.armed_count == 0
 
 
@@ -126,3 +145,71 @@ def test_time_counts_from_when_the_thread_began() -> None:
     assert watched.expired_at == []
     watched.loop.advance(2)
     assert watched.expired_at == [112.5]
+
+
+def test_attempt_that_does_not_beat_is_over() -> None:
+    watched = Watched(60, heartbeat_s=5)
+    watched.loop.advance(4.9)
+    assert watched.expired_at == []
+    watched.loop.advance(100)
+    assert watched.expired_at == [105.0]
+    assert watched.clock.over == "heartbeat"
+    assert watched.loop.armed_count == 0
+
+
+def test_each_beat_gives_an_attempt_its_whole_time_again() -> None:
+    watched = Watched(60, heartbeat_s=5)
+    for _ in range(4):
+        watched.loop.advance(4)
+        watched.pulse.beat(None)
+    assert watched.expired_at == []
+    watched.loop.advance(30)
+    assert watched.expired_at == [121.0]
+
+
+def test_beating_attempt_is_over_when_its_time_is() -> None:
+    watched = Watched(12, heartbeat_s=5)
+    for _ in range(20):
+        watched.loop.advance(1)
+        watched.pulse.beat(None)
+    assert watched.expired_at == [112.0]
+    assert watched.clock.over == "start-to-close"
+
+
+def test_cancelled_attempt_need_not_beat_while_it_cleans_up() -> None:
+    watched = Watched(60, heartbeat_s=5)
+    watched.loop.advance(4)
+    watched.pulse.cancel()
+    watched.loop.advance(50)
+    assert watched.expired_at == []
+    watched.loop.advance(50)
+    assert watched.expired_at == [160.0]
+
+
+def test_beats_count_from_when_the_thread_began() -> None:
+    began = [0.0]
+    watched = Watched(60, heartbeat_s=5, began_s=lambda: began[0])
+    watched.loop.advance(30)
+    began[0] = watched.loop.now_s
+    watched.loop.advance(4)
+    assert watched.expired_at == []
+    watched.loop.advance(6)
+    assert watched.clock.over == "heartbeat"
+
+
+def test_start_is_reported_at_once_when_its_time_on_the_queue_is_limited() -> None:
+    watched = Watched(60, schedule_to_start_ms=100)
+    watched.loop.advance(0)
+    assert len(watched.started_ms) == 1
+    watched.loop.advance(30)
+    assert len(watched.started_ms) == 1
+
+
+def test_start_in_a_thread_is_reported_once_it_has_begun() -> None:
+    began = [0.0]
+    watched = Watched(60, schedule_to_start_ms=100, began_s=lambda: began[0])
+    watched.loop.advance(30)
+    assert watched.started_ms == []
+    began[0] = watched.loop.now_s
+    watched.loop.advance(0.1)
+    assert len(watched.started_ms) == 1

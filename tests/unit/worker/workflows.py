@@ -20,6 +20,11 @@ async def ship(parcel: Any) -> Any:
     return parcel
 
 
+@activity.define(heartbeat_timeout=20, schedule_to_start=600, schedule_to_close=3600)
+async def copy(rows: int) -> int:
+    return rows
+
+
 @activity.define(queue="slow")
 async def paint(thing: str) -> str:
     return thing
@@ -98,6 +103,26 @@ async def inline_and_signal(ctx: Context) -> Any:
     return await asyncio.gather(
         ctx.execute_activity(quick, 1), ctx.receive_signal("approval"), ctx.receive_signal("more")
     )
+
+
+@workflow.define
+async def copying(ctx: Context, rows: int) -> Any:
+    """One long activity, which a signal makes unnecessary."""
+    copied = ctx.execute_activity(copy, rows)
+    enough = ctx.receive_signal("enough")
+    done, _ = await asyncio.wait({copied, enough}, return_when=asyncio.FIRST_COMPLETED)
+    if copied not in done:
+        copied.cancel()
+        return await ctx.receive_signal("then")
+    return await copied
+
+
+@workflow.define
+async def inline_until_enough(ctx: Context) -> Any:
+    running = ctx.execute_activity(quick, 1)
+    await ctx.receive_signal("enough")
+    running.cancel()
+    return await ctx.receive_signal("then")
 
 
 @workflow.define

@@ -120,6 +120,14 @@ class ActivityError(Failure):
         return self.type == error_type.__name__
 
 
+class HeartbeatTimeoutError(WeftError, TimeoutError):
+    """An activity's code did not call `activity.heartbeat` in time. An attempt's failure, retried like any other."""
+
+
+class LeaseLostError(WeftError):
+    """One attempt after another was lost with the worker that ran it. An attempt's failure."""
+
+
 class WorkflowFailedError(Failure):
     """Raised by `handle.result()` when the run did not complete.
 

@@ -74,11 +74,25 @@ class CancelRequested(HistoryEvent, frozen=True):
 
 
 class ActivityStarted(HistoryEvent, frozen=True):
-    """A worker reports that it has been running this attempt for a while; from here its timeout counts."""
+    """A worker reports that it has been running this attempt for a while; from here its timeout counts.
+
+    With `lease_ms` the worker holds it under a lease: it sends a heartbeat at least that often, or loses the attempt.
+    """
 
     activity_id: int
     attempt: int
     started_ms: int
+    lease_ms: int = 0
+    lease: str = ""
+    """The lease's ID: no other worker's heartbeats keep it."""
+
+
+class ActivityLost(HistoryEvent, frozen=True):
+    """The worker that held attempt `attempt` gave it up or fell silent; the next attempt is on the task queue."""
+
+    activity_id: int
+    attempt: int
+    reason: str = ""
 
 
 class ActivityRetryScheduled(HistoryEvent, frozen=True):
@@ -102,7 +116,7 @@ class ActivityDispatched(HistoryEvent, frozen=True):
 
 
 class ActivityScheduled(HistoryEvent, frozen=True):
-    """`activity_id` counts the run's commands; `start_to_close_ms` bounds each attempt."""
+    """`activity_id` counts the run's commands; `start_to_close_ms` bounds each attempt. 0 is without limit."""
 
     activity_id: int
     activity: str
@@ -111,6 +125,12 @@ class ActivityScheduled(HistoryEvent, frozen=True):
     inline: bool = False
     start_to_close_ms: int = DEFAULT_START_TO_CLOSE_MS
     retry: RetryPolicy = DEFAULT_RETRY
+    heartbeat_timeout_ms: int = 0
+    """Bounds the time between two heartbeats of an attempt's code."""
+    schedule_to_start_ms: int = 0
+    """Bounds the time of each attempt on the task queue."""
+    schedule_to_close_ms: int = 0
+    """Bounds all attempts together, with the pauses between them."""
 
 
 class ActivityCancelled(HistoryEvent, frozen=True):
@@ -178,6 +198,7 @@ Event = (
     | ActivityCompleted
     | ActivityFailed
     | ActivityStarted
+    | ActivityLost
     | ActivityRetryScheduled
     | ActivityDispatched
     | ActivityCancelled

@@ -104,17 +104,47 @@ class AttemptCompleted(_ResultsRecord, frozen=True, tag="completed"):
 
 class AttemptFailed(_ResultsRecord, frozen=True, tag="failed"):
     failure: FailureInfo
+    heartbeat_details: Payload = NULL
+    """The newest details of its code's heartbeats, when no heartbeat has brought them."""
     v: Literal[1] = 1
 
 
 class AttemptStarted(_ResultsRecord, frozen=True, tag="started"):
-    """Written only for an attempt that has been running for a while: its timeout counts from `started_ms`."""
+    """Written only for an attempt that has been running for a while: its timeout counts from `started_ms`.
+
+    With `lease_ms` the attempt is leased: heartbeats follow at least that often, and the task's offset is released. A
+    lease that the owner does not grant is answered with `cancelled`.
+    """
 
     started_ms: int
+    lease_ms: int = 0
+    lease: str = ""
+    """The lease's ID, which nobody else has."""
+    reply_to: ReplyTo | None = None
     v: Literal[1] = 1
 
 
-ResultsRecord = AttemptCompleted | AttemptFailed | AttemptStarted
+class AttemptHeartbeat(_ResultsRecord, frozen=True, tag="heartbeat"):
+    """The worker still holds the attempt. Answered with `cancelled` when nobody waits for it any more, else not."""
+
+    lease: str = ""
+    details: Payload = NULL
+    """What the code last gave to `activity.heartbeat`; null says nothing new."""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class AttemptReleased(_ResultsRecord, frozen=True, tag="released"):
+    """The worker stops and gives a leased attempt up unfinished: it need not be waited for."""
+
+    lease: str = ""
+    heartbeat_details: Payload = NULL
+    v: Literal[1] = 1
+
+
+ResultsRecord = (
+    AttemptCompleted | AttemptFailed | AttemptStarted | AttemptHeartbeat | AttemptReleased
+)
 
 
 class ForwardedRecord(

@@ -43,6 +43,15 @@ class Page(msgspec.Struct, frozen=True, tag="page", tag_field="kind"):
     v: Literal[1] = 1
 
 
+class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="kind"):
+    """What an open activity last said of its progress, for its next attempt; deleted when the activity ends."""
+
+    run_id: str
+    activity_id: int
+    details: Payload
+    v: Literal[1] = 1
+
+
 class Claim(msgspec.Struct, frozen=True, tag="claim", tag_field="kind"):
     """A new owner's mark on a state partition and in `ns.owners`: all earlier transactions are decided."""
 
@@ -55,7 +64,7 @@ class Claim(msgspec.Struct, frozen=True, tag="claim", tag_field="kind"):
     v: Literal[1] = 1
 
 
-StateRecord = Head | Page | Claim
+StateRecord = Head | Page | Progress | Claim
 
 
 class ActivityTask(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -69,6 +78,12 @@ class ActivityTask(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     workflow: str = ""
     start_to_close_ms: int = DEFAULT_START_TO_CLOSE_MS
     scheduled_ms: int = 0
+    heartbeat_timeout_ms: int = 0
+    """The most time between two heartbeats of its code; 0 is without limit."""
+    schedule_to_start_ms: int = 0
+    """With a limit on its time on the queue, its start is to be reported at once."""
+    heartbeat_details: Payload = NULL
+    """What a former attempt last gave to `activity.heartbeat`."""
     v: Literal[1] = 1
 
 
@@ -76,11 +91,12 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """An owner's answer to one request, written after the commit that made it true.
 
     `outcome`: `accepted` (durable), `ended` (see `status`), `running` (still going, ask again), `conflict` (a start
-    that must fail), `unknown` (no such workflow), `refused` (`reason` says why).
+    that must fail), `unknown` (no such workflow), `refused` (`reason` says why); to the worker that holds an attempt:
+    `cancelled` (nobody waits for it any more).
     """
 
     request: str
-    outcome: Literal["accepted", "ended", "running", "conflict", "unknown", "refused"]
+    outcome: Literal["accepted", "ended", "running", "conflict", "unknown", "refused", "cancelled"]
     run_id: str = ""
     status: Status = "running"
     result: Payload = NULL

@@ -71,6 +71,9 @@ class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: FailureInfo | None = None
 
 
+HEARTBEAT_BYTES_MAX = 64 * 1024
+"""The largest details of a heartbeat: they are written again and again."""
+
 REPLY_PARTITION_MAX = 100_000
 """Anybody may write a request, and an owner must be able to name the partition that it asks for."""
 

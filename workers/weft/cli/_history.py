@@ -11,6 +11,7 @@ from weft.records import (
     ActivityCompleted,
     ActivityDispatched,
     ActivityFailed,
+    ActivityLost,
     ActivityRetryScheduled,
     ActivityScheduled,
     ActivityStarted,
@@ -62,6 +63,9 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return f"{event.activity}: {failure_text(event.failure)}; again in {wait_ms} ms{_attempt(event.attempt)}"
         case ActivityStarted() | ActivityDispatched():
             return f"{names.get(event.activity_id, '')}, attempt {event.attempt}"
+        case ActivityLost():
+            name = names.get(event.activity_id, "")
+            return f"{name}, attempt {event.attempt}: {event.reason}"
         case ActivityCancelled():
             return names.get(event.activity_id, "")
         case TimerStarted():

@@ -16,17 +16,7 @@ class WorkerMetrics:
         self.turns = Counter(
             "weft_turns", "Steps of workflows that were taken", registry=self.registry
         )
-        self.activities = Counter(
-            "weft_activities",
-            "Attempts of activities that ended here, by outcome (completed, failed, timed_out)",
-            ["activity", "outcome"],
-            registry=self.registry,
-        )
-        self.activities_running = Gauge(
-            "weft_activities_running",
-            "Attempts of activities that run here now",
-            registry=self.registry,
-        )
+        self._count_activities()
         self.batch_records = Histogram(
             "weft_batch_records",
             "Records that came in per transaction",
@@ -74,4 +64,36 @@ class WorkerMetrics:
         )
         self.forwarded = Counter(
             "weft_forwarded", "Records that came on a wrong partition", registry=self.registry
+        )
+
+    def _count_activities(self) -> None:
+        self.activities = Counter(
+            "weft_activities",
+            "Attempts of activities that ended here, by outcome (completed, failed, timed_out, cancelled)",
+            ["activity", "outcome"],
+            registry=self.registry,
+        )
+        self.activities_running = Gauge(
+            "weft_activities_running",
+            "Attempts of activities that run here now",
+            registry=self.registry,
+        )
+        self.threads_abandoned = Gauge(
+            "weft_activity_threads_abandoned",
+            "Threads whose attempts ran out of time and whose functions have not returned yet",
+            registry=self.registry,
+        )
+        self.leases = Gauge(
+            "weft_leases", "Long attempts that run here under a lease", registry=self.registry
+        )
+        self.leases_lost = Counter(
+            "weft_leases_lost",
+            "Leased attempts that had to be run again, by reason (silent, released)",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.heartbeats = Counter(
+            "weft_heartbeats",
+            "Heartbeats that were written for leased attempts",
+            registry=self.registry,
         )

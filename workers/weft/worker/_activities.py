@@ -2,19 +2,22 @@
 
 Two threads: one polls the queue and commits (`TaskFeed`), the loop that called `start` runs the attempts and hands
 their results to the log itself, on the partition number that the task came from. The offset of a task is committed once
-its result is durable, so a worker that dies loses nothing: whoever takes over runs what was under way again.
+its result is durable, so a worker that dies loses nothing: whoever takes over runs what was under way again. An attempt
+that takes long is leased: from then on its workflow's owner watches over it, and its offset is done with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from weft.host import HOST, Host
 from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace
 from weft.worker._activity_feed import TaskFeed
+from weft.worker._activity_leases import LEASE_S
 from weft.worker._activity_results import TakenTask
 from weft.worker._attempt import AttemptRunner
 
@@ -39,8 +42,11 @@ class ActivityWorker:
         instance_id: str,
         concurrency: int = 100,
         session_timeout_s: float = 6.0,
+        lease_s: float = LEASE_S,
+        partition_count: int = 1,
         host: Host = HOST,
     ) -> None:
+        """Owners answer on one of the `partition_count` partitions of the replies."""
         self.queue = queue
         self._runner = runner
         self._feed = TaskFeed(
@@ -52,6 +58,8 @@ class ActivityWorker:
             concurrency=concurrency,
             session_timeout_s=session_timeout_s,
             begin=self._begin_soon,
+            lease_s=lease_s,
+            partition_count=partition_count,
             host=host,
         )
         self._thread = host.thread(self._feed.run, f"weft-tasks-{queue}")
@@ -126,13 +134,23 @@ class ActivityWorker:
         assert self._loop is not None, "tasks come after start"
         create_task = self._loop.create_task
         for taken in batch:
+            taken.pulse.on_long = partial(self._feed.leases.hold, taken)
             attempt = create_task(self._attempt(taken))
             self._attempts.add(attempt)
             attempt.add_done_callback(self._ended)
 
     async def _attempt(self, taken: TakenTask) -> None:
-        result = await self._runner.run(taken.task, taken.workflow_id, taken.report_started)
-        self._feed.write(taken, result)
+        try:
+            result = await self._runner.run(taken.task, taken.workflow_id, taken.pulse)
+            if result is None:
+                self._feed.note_dropped()
+            else:
+                self._feed.write(taken, result)
+        except asyncio.CancelledError:
+            self._feed.leases.release(taken)
+            raise
+        finally:
+            self._feed.leases.forget(taken)
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)

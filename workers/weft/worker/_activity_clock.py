@@ -4,66 +4,98 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from weft.host import HOST, Host
+from weft.records import ActivityTask
+from weft.worker._activity_pulse import AttemptPulse
 
 LONG_S = 1.0
 """An attempt that has been running for so long is reported as started."""
+_IN_LINE_S = 0.05
+"""How often a clock looks whether an attempt whose start is waited for has got its thread."""
 
-OnLong = Callable[[int], None]
-"""Called once with `started_ms` when the attempt has been running for `LONG_S`."""
+Over = Literal["", "start-to-close", "heartbeat"]
 
 
 class AttemptClock:
-    """Watches one attempt with one timer at a time: first until it counts as long, then until its time is over."""
+    """Watches one attempt with one timer at a time: until it counts as long, until its time is over, and whether its
+    code still beats. `over` says which timeout ended it."""
 
     __slots__ = (
         "_began_s",
         "_expire",
         "_handle",
+        "_heartbeat_s",
         "_host",
+        "_long_s",
         "_loop",
-        "_on_long",
+        "_pulse",
+        "_reports",
         "_timeout_s",
-        "expired",
+        "over",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        timeout_s: float,
-        on_long: OnLong | None,
+        task: ActivityTask,
+        pulse: AttemptPulse,
         expire: Callable[[], object],
         began_s: Callable[[], float] | None = None,
         host: Host = HOST,
     ) -> None:
         self._loop = loop
-        self._timeout_s = timeout_s
-        self._on_long = on_long
+        self._pulse = pulse
         self._expire = expire
         self._began_s = began_s
         self._host = host
-        self.expired = False
-        self._handle = loop.call_later(
-            timeout_s if on_long is None or timeout_s < LONG_S else LONG_S, self._look, loop.time()
-        )
+        self._timeout_s = wait_s = task.start_to_close_ms / 1000
+        self._heartbeat_s = task.heartbeat_timeout_ms / 1000
+        # Its owner counts the time until somebody says that it began.
+        self._long_s = 0.0 if task.schedule_to_start_ms else LONG_S
+        self._reports = pulse.on_long is not None
+        self.over: Over = ""
+        if self._reports and self._long_s < wait_s:
+            wait_s = self._long_s
+        if 0 < self._heartbeat_s < wait_s:
+            wait_s = self._heartbeat_s
+        self._handle = loop.call_later(wait_s, self._look, loop.time())
 
     def stop(self) -> None:
         self._handle.cancel()
 
     def _look(self, began_s: float) -> None:
+        now_s = self._loop.time()
+        is_in_line = False
         if self._began_s is not None:
             # Time in the line for a thread is not the attempt's.
-            began_s = self._began_s() or self._loop.time()
-        ran_s = self._loop.time() - began_s
+            began_s = self._began_s()
+            is_in_line = not began_s
+            began_s = began_s or now_s
+        ran_s = now_s - began_s
+        silent_s = now_s - max(began_s, self._pulse.last_s)
         if ran_s >= self._timeout_s:
-            self.expired = True
-            self._expire()
+            self._end("start-to-close")
             return
-        if self._on_long is not None and ran_s >= LONG_S:
-            on_long, self._on_long = self._on_long, None
-            on_long(int((self._host.time() - ran_s) * 1000))
+        beats = self._heartbeat_s > 0 and not self._pulse.cancelled
+        if beats and silent_s >= self._heartbeat_s:
+            self._end("heartbeat")
+            return
+        if self._reports and ran_s >= self._long_s and not is_in_line:
+            self._report(ran_s)
         wait_s = self._timeout_s - ran_s
-        if self._on_long is not None:
-            wait_s = min(wait_s, LONG_S - ran_s)
+        if self._reports:
+            wait_s = min(wait_s, max(self._long_s - ran_s, _IN_LINE_S))
+        if beats:
+            wait_s = min(wait_s, self._heartbeat_s - silent_s)
         self._handle = self._loop.call_later(max(0.0, wait_s), self._look, began_s)
+
+    def _report(self, ran_s: float) -> None:
+        self._reports = False
+        assert self._pulse.on_long is not None, "looked at when the clock was made"
+        self._pulse.on_long(int((self._host.time() - ran_s) * 1000))
+
+    def _end(self, over: Over) -> None:
+        self.over = over
+        self._expire()

@@ -18,6 +18,7 @@ from weft.log import GroupConsumer, Log, LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import AttemptCompleted, AttemptFailed
 from weft.topics import Namespace
+from weft.worker._activity_leases import LEASE_S, LeaseKeeper
 from weft.worker._activity_offsets import OpenOffsets, QueueOffsets
 from weft.worker._activity_results import DeadTask, ResultWriter, TakenTask
 
@@ -51,6 +52,8 @@ class TaskFeed:
         concurrency: int,
         session_timeout_s: float,
         begin: Callable[[list[TakenTask]], None],
+        lease_s: float = LEASE_S,
+        partition_count: int = 1,
         host: Host = HOST,
     ) -> None:
         self._log = log
@@ -63,7 +66,18 @@ class TaskFeed:
         self._session_timeout_s = session_timeout_s
         self._begin = begin
         self._host = host
-        self._writer = ResultWriter(log, namespace.results, self._note_durable, host)
+        self._writer = ResultWriter(
+            log, namespace.results, self._note_released, self._note_durable, host
+        )
+        self.leases = LeaseKeeper(
+            self._writer,
+            metrics,
+            log,
+            namespace.replies,
+            partition_count=partition_count,
+            lease_s=lease_s,
+            host=host,
+        )
         self._consumer: GroupConsumer | None = None
         self._offsets = QueueOffsets(self._topic)
         self._held: list[LogRecord] = []
@@ -71,8 +85,10 @@ class TaskFeed:
         self._taken_count = 0
         self._ended_count = 0
         self._unwritten_count = 0
+        self._dropped_count = 0
+        """Of these, cancelled ones, which never have a result."""
         self._done_count = 0
-        """Results that became durable since the last commit."""
+        """Tasks that were done with since the last commit."""
         self._commit_due_s = 0.0
         self._full_since_s = 0.0
         self._paused = False
@@ -104,6 +120,10 @@ class TaskFeed:
     def note_ended(self) -> None:
         """An attempt is over, with or without a result."""
         self._ended_count += 1
+
+    def note_dropped(self) -> None:
+        """An attempt was cancelled by its owner: it is over, and there is nothing to write."""
+        self._dropped_count += 1
 
     def wake(self) -> None:
         self._room.set()
@@ -163,6 +183,7 @@ class TaskFeed:
     # The loop.
 
     def _step_or_rest(self) -> None:
+        self.leases.serve()
         try:
             if self._consumer is None:
                 self._join()
@@ -220,14 +241,15 @@ class TaskFeed:
 
     def _room_count(self) -> int:
         running_count = self._taken_count - self._ended_count
-        return min(self._concurrency - running_count, _UNWRITTEN_MAX - self._unwritten_count)
+        unwritten_count = self._unwritten_count - self._dropped_count
+        return min(self._concurrency - running_count, _UNWRITTEN_MAX - unwritten_count)
 
     def _wait_for_room(self) -> None:
         now_s = self._host.monotonic()
         self._full_since_s = self._full_since_s or now_s
         if self._paused or now_s - self._full_since_s >= _PAUSE_AFTER_S:
             self._pause()
-        if self._unwritten_count >= _UNWRITTEN_MAX:
+        if self._unwritten_count - self._dropped_count >= _UNWRITTEN_MAX:
             self._writer.wait(_POLL_S)
             return
         self._room.clear()
@@ -291,9 +313,11 @@ class TaskFeed:
             DeadTask(self._writer, self._deadletters, record, str(error), offsets)
         )
 
+    def _note_released(self) -> None:
+        self._done_count += 1
+
     def _note_durable(self) -> None:
         self._unwritten_count -= 1
-        self._done_count += 1
 
     def _commit_what_is_ours(self) -> None:
         try:
@@ -349,4 +373,5 @@ class TaskFeed:
                 self._commit_last(list(self._offsets))
                 self._consumer.close()
         finally:
+            self.leases.close()
             self._writer.close()

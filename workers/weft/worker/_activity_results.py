@@ -5,21 +5,28 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from weft.codec import MalformedError, encode
 from weft.errors import CommitUnknownError, LogError, RecordTooLargeError
 from weft.host import HOST, Host
-from weft.log import Log, LogRecord, Producer
+from weft.log import DeliveryCallback, Log, LogRecord, Producer
 from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    AttemptHeartbeat,
+    AttemptReleased,
     AttemptStarted,
     FailureInfo,
     deadletters,
 )
 from weft.worker._activity_offsets import OpenOffsets
+from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._deadletters import labelled
+
+if TYPE_CHECKING:
+    from weft.worker._activity_leases import Lease
 
 logger = logging.getLogger("weft.worker")
 
@@ -35,9 +42,12 @@ class TakenTask:
     __slots__ = (
         "_writer",
         "key",
+        "lease",
         "offset",
         "offsets",
         "partition",
+        "pulse",
+        "released",
         "task",
         "topic",
         "value",
@@ -62,16 +72,27 @@ class TakenTask:
         self.offsets = offsets
         self.value = b""
         """Its result, once there is one."""
+        self.pulse = AttemptPulse(writer.host)
+        self.lease: Lease | None = None
+        """Of a long attempt."""
+        self.released = False
+        """Its offset does not wait for it any more."""
 
     def on_delivery(self, error: LogError | None, _partition: int, _offset: int) -> None:
-        if error is None:
-            self.offsets.done(self.offset)
-            self._writer.on_durable()
-        else:
+        if error is not None:
             self._writer.on_refused(self, error)
+            return
+        self.release()
+        if self.lease is not None:
+            self.lease.ended = True
+        self._writer.on_durable()
 
-    def report_started(self, started_ms: int) -> None:
-        self._writer.write_started(self, started_ms)
+    def release(self) -> None:
+        """The task need not be read again. In the thread that polls."""
+        if not self.released:
+            self.released = True
+            self.offsets.done(self.offset)
+            self._writer.on_released()
 
 
 class DeadTask:
@@ -94,6 +115,7 @@ class DeadTask:
     def on_delivery(self, error: LogError | None, _partition: int, _offset: int) -> None:
         if error is None:
             self._offsets.done(self._offset)
+            self._writer.on_released()
             self._writer.on_durable()
         else:
             self._writer.on_refused(self, error)
@@ -118,19 +140,26 @@ def _workflow_id(key: bytes) -> str:
 class ResultWriter:
     """Writes to the results topic, and dead letters.
 
-    `write` and `write_started` may be called from any thread, the rest from one.
+    `write` and `write_note` may be called from any thread, the rest from one. `on_released` is called for each record
+    of a queue that need not be read again, `on_durable` for each result and each dead letter that is durable.
     """
 
     def __init__(
-        self, log: Log, topic: str, on_durable: Callable[[], None], host: Host = HOST
+        self,
+        log: Log,
+        topic: str,
+        on_released: Callable[[], None],
+        on_durable: Callable[[], None],
+        host: Host = HOST,
     ) -> None:
-        self._host = host
+        self.host = host
         self._log = log
         self.topic = topic
         self._producer: Producer | None = None
         self._unsent: deque[TakenTask | DeadTask] = deque()
         self._retry_at_s = 0.0
         self._closed = False
+        self.on_released = on_released
         self.on_durable = on_durable
         self.error: LogError | None = None
         """What cannot be mended by writing again."""
@@ -149,24 +178,29 @@ class ResultWriter:
         """Write a dead letter. Never raises because of the log, as `write`."""
         self._produce(dead)
 
-    def write_started(self, taken: TakenTask, started_ms: int) -> None:
-        """Tell the owner that the attempt runs. If that fails, the worker's own clock goes on watching it."""
-        task = taken.task
-        record = AttemptStarted(task.run_id, task.activity_id, task.attempt, started_ms)
+    def write_note(
+        self,
+        taken: TakenTask,
+        note: AttemptStarted | AttemptHeartbeat | AttemptReleased,
+        on_delivery: DeliveryCallback | None = None,
+    ) -> None:
+        """Tell the owner how an attempt gets on. What is lost here the next note makes good."""
         if self._closed:
             return
         try:
-            self._opened.produce(self.topic, taken.partition, taken.key, encode(record))
-        except LogError as error:
-            logger.warning(
-                "that %s of %s runs was not reported: %s", task.activity, taken.workflow_id, error
+            self._opened.produce(
+                self.topic, taken.partition, taken.key, encode(note), (), on_delivery
             )
+        except LogError as error:
+            logger.warning("%s of %s: %s", taken.task.activity, taken.workflow_id, error)
+            if on_delivery is not None:
+                on_delivery(error, taken.partition, -1)
 
     def serve(self) -> None:
         """Serve delivery callbacks, and write again what was refused."""
         self._opened.poll(0)
-        if self._unsent and self._host.monotonic() >= self._retry_at_s:
-            self._retry_at_s = self._host.monotonic() + _RETRY_S
+        if self._unsent and self.host.monotonic() >= self._retry_at_s:
+            self._retry_at_s = self.host.monotonic() + _RETRY_S
             for _ in range(len(self._unsent)):
                 self._produce(self._unsent.popleft())
 
@@ -179,13 +213,13 @@ class ResultWriter:
         """Wait until everything that was written is durable."""
         if self._producer is None:
             return
-        deadline_s = self._host.monotonic() + timeout_s
+        deadline_s = self.host.monotonic() + timeout_s
         while True:
             self.serve()
-            undelivered_count = self._opened.flush(max(0.0, deadline_s - self._host.monotonic()))
+            undelivered_count = self._opened.flush(max(0.0, deadline_s - self.host.monotonic()))
             if not (undelivered_count or self._unsent):
                 return
-            if self.error is not None or self._host.monotonic() >= deadline_s:
+            if self.error is not None or self.host.monotonic() >= deadline_s:
                 logger.error(
                     "%s results could not be written; their activities will run again",
                     undelivered_count + len(self._unsent),

@@ -2,7 +2,8 @@
 
 Not `ThreadPoolExecutor`: its threads hold up the end of the process until the last one is done, and one that never ends
 takes a place for good. Here a thread whose attempt has run out of time is let go: its place is free at once, it ends by
-itself when the function returns, and the process does not wait for it.
+itself when the function returns, and the process does not wait for it. Only so many may be astray at once: those
+beyond keep their places, so that functions which never return make a worker stand still instead of eating the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ _IDLE_S = 10.0
 class Job:
     """One call of a function in a thread. `outcome` becomes (value, None) or (None, what it raised)."""
 
-    __slots__ = ("_call", "_context", "_loop", "abandoned", "ended", "outcome", "started_s")
+    __slots__ = (
+        "_call",
+        "_context",
+        "_loop",
+        "abandoned",
+        "ended",
+        "has_place",
+        "outcome",
+        "started_s",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], Any]) -> None:
         self._loop = loop
@@ -33,6 +43,8 @@ class Job:
         self.started_s = 0.0
         """By the monotonic clock; 0 while it waits for a thread."""
         self.abandoned = False
+        self.has_place = True
+        """Its thread counts, also when it is abandoned."""
         self.ended = False
 
     def run(self) -> None:
@@ -52,18 +64,26 @@ class Job:
 
 
 class ActivityThreads:
-    """Up to `count_max` daemon threads, made when they are needed. Thread-safe."""
+    """Up to `count_max` daemon threads, made when they are needed, and as many again astray. Thread-safe."""
 
     def __init__(self, count_max: int, host: Host = HOST) -> None:
         self._host = host
         self._count_max = count_max
+        self._astray_max = count_max
         self._jobs: JobQueue = host.job_queue()
         self._lock = threading.Lock()
         self._threads = 0
-        """That count: an abandoned one does not."""
+        """That have a place: one astray has none."""
         self._busy = 0
         self._queued = 0
+        self._without_place = 0
         self.abandoned_count = 0
+        """That go on now although nobody waits for what they do."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Every thread is at something that nobody waits for: nothing can be begun."""
+        return self.abandoned_count >= self._count_max + self._astray_max
 
     def submit(self, job: Job) -> None:
         """Run the job as soon as a thread is free."""
@@ -80,9 +100,8 @@ class ActivityThreads:
             job.abandoned = True
             if job.started_s:
                 self.abandoned_count += 1
-                self._threads -= 1
-                self._busy -= 1
-                self._hire()
+                if self._without_place < self._astray_max:
+                    self._let_go(job)
             return True
 
     def close(self) -> None:
@@ -90,6 +109,13 @@ class ActivityThreads:
         with self._lock:
             for _ in range(self._threads):
                 self._jobs.put(None)
+
+    def _let_go(self, job: Job) -> None:
+        job.has_place = False
+        self._without_place += 1
+        self._threads -= 1
+        self._busy -= 1
+        self._hire()
 
     def _hire(self) -> None:
         if self._queued > self._threads - self._busy and self._threads < self._count_max:
@@ -129,6 +155,9 @@ class ActivityThreads:
     def _end(self, job: Job) -> bool:
         with self._lock:
             job.ended = True
-            if not job.abandoned:
+            self.abandoned_count -= job.abandoned
+            if job.has_place:
                 self._busy -= 1
-            return not job.abandoned
+            else:
+                self._without_place -= 1
+            return job.has_place

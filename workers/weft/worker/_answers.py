@@ -49,6 +49,11 @@ def refused(to: ReplyTo, cell: Cell, reason: str) -> Reply:
     return Reply(to.request, "refused", cell.run_id, cell.status, reason=reason)
 
 
+def cancelled(to: ReplyTo, run_id: str, reason: str) -> Reply:
+    """To the worker that runs an attempt: nobody waits for it any more."""
+    return Reply(to.request, "cancelled", run_id, reason=reason)
+
+
 def conflict(to: ReplyTo, cell: Cell) -> Reply:
     return Reply(to.request, "conflict", cell.run_id, cell.status, reason="already running")
 

@@ -1,7 +1,8 @@
 """One attempt of one activity: from its task to its result.
 
 Whatever happens in the user's function, the outcome is a record: the runner never raises, except that the cancellation
-of its own asyncio task goes through. Activities of task queues and inline ones both run here.
+of its own asyncio task goes through. Activities of task queues and inline ones both run here. An attempt that its
+owner has cancelled has no outcome, whatever its code does after that.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from typing import Any
 import msgspec
 from prometheus_client import Counter
 
-from weft.activity import Activity, ActivityInfo, current
-from weft.codec import encode_payload
-from weft.errors import Failure, UsageError
+from weft.activity import Activity, ActivityInfo, current, current_pulse
+from weft.codec import decode_payload, encode_payload
+from weft.errors import Failure, HeartbeatTimeoutError, UsageError
 from weft.host import HOST, Host
 from weft.metrics import WorkerMetrics
 from weft.records import (
+    NULL,
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
     FailureInfo,
     Payload,
 )
-from weft.worker._activity_clock import AttemptClock, OnLong
+from weft.worker._activity_clock import AttemptClock
 from weft.worker._activity_failure import storable_failure
+from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._activity_threads import ActivityThreads, Job
 
 logger = logging.getLogger("weft.worker")
@@ -40,7 +43,7 @@ AttemptResult = AttemptCompleted | AttemptFailed
 class _Known:
     """An activity with what each of its attempts needs, looked up once."""
 
-    __slots__ = ("activity", "completed", "failed", "required_count", "timed_out")
+    __slots__ = ("activity", "cancelled", "completed", "failed", "required_count", "timed_out")
 
     def __init__(self, activity: Activity[..., Any], metrics: WorkerMetrics) -> None:
         self.activity = activity
@@ -51,6 +54,7 @@ class _Known:
         self.completed: Counter = metrics.activities.labels(activity.name, "completed")
         self.failed: Counter = metrics.activities.labels(activity.name, "failed")
         self.timed_out: Counter = metrics.activities.labels(activity.name, "timed_out")
+        self.cancelled: Counter = metrics.activities.labels(activity.name, "cancelled")
 
     def decode_input(self, data: Payload) -> list[Any]:
         """Raises UsageError for a wrong input, and whatever a validator of the user's raises."""
@@ -81,24 +85,29 @@ class AttemptRunner:
         self._running = metrics.activities_running
         self._threads = ActivityThreads(threads_max, host)
         self._host = host
+        metrics.threads_abandoned.set_function(lambda: self._threads.abandoned_count)
 
     @property
-    def threads_abandoned_count(self) -> int:
-        """Threads that were let go because their attempt ran out of time."""
-        return self._threads.abandoned_count
+    def is_stuck(self) -> bool:
+        """No plain function can be run any more: all threads are with some that do not return."""
+        return self._threads.is_stuck
 
     def close(self) -> None:
         """Let idle threads end. An attempt may still follow."""
         self._threads.close()
 
     async def run(
-        self, task: ActivityTask, workflow_id: str, on_long: OnLong | None = None
-    ) -> AttemptResult:
-        """The outcome of the attempt. Raises nothing but CancelledError, when the calling asyncio task is cancelled."""
+        self, task: ActivityTask, workflow_id: str, pulse: AttemptPulse | None = None
+    ) -> AttemptResult | None:
+        """The outcome of the attempt; None when its owner has cancelled it.
+
+        Raises nothing but CancelledError, when the calling asyncio task is cancelled.
+        """
         known = self._known.get(task.activity)
         if known is None:
             return self._refuse_unknown(task)
         activity = known.activity
+        pulse = pulse or AttemptPulse(self._host)
         try:
             arguments = known.decode_input(task.input)
         # A validator of the user's may raise anything.
@@ -112,19 +121,30 @@ class AttemptRunner:
                 task.activity,
                 task.activity_id,
                 task.attempt,
+                _details(task),
             )
         )
-        call = self._call_async if activity.is_async else self._call_in_thread
+        current_pulse.set(pulse)
         self._running.inc()
         try:
-            value = await call(known, arguments, task, on_long)
+            if activity.is_async:
+                value = await self._call_async(known, arguments, task, pulse)
+            else:
+                value = await self._call_in_thread(known, arguments, task, pulse)
         except _OutOfTimeError as error:
-            return _fail(known.timed_out, task, error.as_timeout(), non_retryable=False)
+            failure = _fail(known.timed_out, task, error.as_timeout(), non_retryable=False)
+            return _with_details(failure, pulse)
+        except _NotWaitedForError:
+            known.cancelled.inc()
+            logger.info("attempt %s of %s was cancelled", task.attempt, task.activity)
+            return None
         # SystemExit too: an activity must not end the worker.
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            return _fail(known.failed, task, error, non_retryable=False)
+            failure = _fail(known.failed, task, error, non_retryable=False)
+            return _with_details(failure, pulse)
         finally:
             self._running.dec()
+            pulse.stop = None
         try:
             result = encode_payload(value)
         # The user's own encoding may raise anything.
@@ -135,65 +155,70 @@ class AttemptRunner:
         return AttemptCompleted(task.run_id, task.activity_id, task.attempt, result)
 
     async def _call_async(
-        self, known: _Known, arguments: list[Any], task: ActivityTask, on_long: OnLong | None
+        self, known: _Known, arguments: list[Any], task: ActivityTask, pulse: AttemptPulse
     ) -> Any:
+        if pulse.cancelled:
+            raise _NotWaitedForError
         own = asyncio.current_task()
         assert own is not None, "attempts run in asyncio tasks"
         cancelling = own.cancelling()
-        clock = AttemptClock(
-            own.get_loop(), task.start_to_close_ms / 1000, on_long, own.cancel, host=self._host
-        )
+        clock = AttemptClock(own.get_loop(), task, pulse, own.cancel, host=self._host)
+        pulse.stop = own.cancel
         try:
             value = await known.activity.function(*arguments)
         except asyncio.CancelledError as error:
-            if clock.expired and own.uncancel() <= cancelling:
-                raise _OutOfTimeError(task) from error
+            interruption = _interruption(task, clock, pulse, own)
             if own.cancelling() > cancelling:
                 raise
+            if interruption is not None:
+                raise interruption from error
             raise Failure(
                 "something that it waited for was cancelled", type="CancelledError"
             ) from error
-        except Exception as error:
-            if clock.expired:
-                own.uncancel()
-                raise _OutOfTimeError(task) from error
+        except (Exception, SystemExit) as error:
+            interruption = _interruption(task, clock, pulse, own)
+            if interruption is not None:
+                raise interruption from error
             raise
         finally:
             clock.stop()
-        if clock.expired:  # it swallowed its cancellation: whatever it returned was not its result
-            own.uncancel()
-            raise _OutOfTimeError(task)
+        interruption = _interruption(task, clock, pulse, own)
+        if interruption is not None:  # it swallowed it: whatever it returned was not its result
+            raise interruption
         return value
 
     async def _call_in_thread(
-        self, known: _Known, arguments: list[Any], task: ActivityTask, on_long: OnLong | None
+        self, known: _Known, arguments: list[Any], task: ActivityTask, pulse: AttemptPulse
     ) -> Any:
+        if pulse.cancelled:
+            raise _NotWaitedForError
         loop = asyncio.get_running_loop()
         job = Job(loop, partial(known.activity.function, *arguments))
         clock = AttemptClock(
-            loop,
-            task.start_to_close_ms / 1000,
-            on_long,
-            job.outcome.cancel,
-            lambda: job.started_s,
-            self._host,
+            loop, task, pulse, job.outcome.cancel, lambda: job.started_s, self._host
         )
+        # A function that has begun cannot be interrupted: it asks, or hears of it from its next heartbeat.
+        pulse.stop = lambda: job.started_s or job.outcome.cancel()
         self._threads.submit(job)
         try:
             value, error = await job.outcome
         except asyncio.CancelledError:
             self._threads.abandon(job)
-            if not clock.expired:
+            was_cancelled, pulse.cancelled = pulse.cancelled, True
+            if was_cancelled:
+                raise _NotWaitedForError from None
+            if not clock.over:
                 raise
             logger.warning(
-                "activity %s of %s still runs in its thread after %s ms; the thread is let go",
+                "activity %s of %s is out of time and still runs; its thread is let go",
                 task.activity,
                 current.get().workflow_id,
-                task.start_to_close_ms,
             )
-            raise _OutOfTimeError(task) from None
+            raise _OutOfTimeError(task, clock) from None
         finally:
             clock.stop()
+        if pulse.cancelled:
+            raise _NotWaitedForError
         if isinstance(error, Exception | SystemExit):
             raise error
         if error is not None:  # KeyboardInterrupt and the like mean something else on a loop
@@ -218,21 +243,53 @@ class AttemptRunner:
         return AttemptFailed(task.run_id, task.activity_id, task.attempt, failure)
 
 
-class _OutOfTimeError(Exception):
-    """Start-to-close is over; tells our own timeout from one that the user's code raised."""
+class _NotWaitedForError(Exception):
+    """The owner has cancelled the attempt."""
 
-    def __init__(self, task: ActivityTask) -> None:
-        super().__init__(
-            f"attempt {task.attempt} of activity {task.activity} was not done within its start-to-close timeout of "
-            f"{task.start_to_close_ms} ms"
-        )
+
+class _OutOfTimeError(Exception):
+    """One of the attempt's timeouts is over; tells ours from one that the user's code raised."""
+
+    def __init__(self, task: ActivityTask, clock: AttemptClock) -> None:
+        self._over = clock.over
+        what = f"attempt {task.attempt} of activity {task.activity}"
+        if clock.over == "heartbeat":
+            text = f"did not call activity.heartbeat() for {task.heartbeat_timeout_ms} ms, its heartbeat timeout"
+        else:
+            text = f"was not done within its start-to-close timeout of {task.start_to_close_ms} ms"
+        super().__init__(f"{what} {text}")
 
     def as_timeout(self) -> TimeoutError:
-        error = TimeoutError(str(self))
+        kind = HeartbeatTimeoutError if self._over == "heartbeat" else TimeoutError
+        error = kind(str(self))
         error.__traceback__ = self.__traceback__
         if not isinstance(self.__cause__, asyncio.CancelledError):
             error.__cause__ = self.__cause__
         return error
+
+
+def _interruption(
+    task: ActivityTask, clock: AttemptClock, pulse: AttemptPulse, own: asyncio.Task[Any]
+) -> Exception | None:
+    """Why the attempt was interrupted, if it was; the cancellations that did it are taken back."""
+    if clock.over:
+        own.uncancel()
+    if pulse.cancelled:
+        own.uncancel()
+        return _NotWaitedForError()
+    return _OutOfTimeError(task, clock) if clock.over else None
+
+
+def _details(task: ActivityTask) -> Any:
+    return None if task.heartbeat_details is NULL else decode_payload(task.heartbeat_details)
+
+
+def _with_details(failed: AttemptFailed, pulse: AttemptPulse) -> AttemptFailed:
+    """What the code said last must not be lost with the attempt."""
+    details = pulse.take_news()
+    if details is NULL:
+        return failed
+    return msgspec.structs.replace(failed, heartbeat_details=details)
 
 
 def _fail(

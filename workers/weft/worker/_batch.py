@@ -13,6 +13,9 @@ from weft.worker._deadletters import labelled
 Write = tuple[str, int, bytes | None, bytes | None, Headers]
 """(topic, partition, key, value, headers)"""
 
+AttemptKey = tuple[str, int, int]
+"""(run ID, activity ID, attempt)"""
+
 
 class Batch:
     """The effects of one poll's turns. The owner commits `writes` and `next_offsets` together, then sends `replies`."""
@@ -29,6 +32,8 @@ class Batch:
         self.replies: list[tuple[ReplyTo, Reply]] = []
         self.inline: list[tuple[int, str, ActivityTask]] = []
         """(partition, workflow ID, task) of activities to run in this process."""
+        self.inline_stale: list[tuple[int, AttemptKey]] = []
+        """(partition, attempt) of activities that need not run in this process any more."""
         self.record_count = 0
 
     def read(self, records: Iterable[LogRecord]) -> None:

@@ -174,7 +174,9 @@ class Cell:
         """The head as it stands now; keeps it as the cold form."""
         run = self.run
         assert run is not None, "a head is made from a warm cell"
-        due_ms = _LOOK_AT_ONCE_MS if run.has_open_inline else next_due_ms(run)
+        # What runs somewhere is watched from the moment when a new owner serves.
+        must_look = run.has_open_inline or run.leased_count
+        due_ms = _LOOK_AT_ONCE_MS if must_look else next_due_ms(run)
         self.head = Head(
             run_id=run.run_id,
             workflow=run.workflow,

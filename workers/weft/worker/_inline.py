@@ -5,21 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from weft.host import HOST, Host
-from weft.records import ActivityTask, ResultsRecord
+from weft.records import NULL, ActivityTask, AttemptHeartbeat, ResultsRecord
+from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._attempt import AttemptRunner
+from weft.worker._batch import AttemptKey
+
+_BEAT_S = 3.0
+"""How often the details of an attempt's heartbeats are handed over, at most."""
 
 
 class InlineRunner:
-    """`submit` starts attempts, `take` hands over the results that have come since. One caller's thread."""
+    """`submit` starts attempts, `take` hands over what has come of them since. One caller's thread."""
 
     def __init__(self, runner: AttemptRunner, host: Host = HOST) -> None:
         self._runner = runner
+        self._host = host
         self._loop = host.event_loop()
         self._thread = host.thread(self._serve, "weft-inline")
-        self._results: deque[tuple[object, str, ResultsRecord]] = deque()
+        self._results: deque[tuple[object, str, ResultsRecord | None]] = deque()
+        self._pulses: dict[tuple[int, AttemptKey], AttemptPulse] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.running = 0
 
@@ -33,11 +41,19 @@ class InlineRunner:
         self.running += len(attempts)
         self._loop.call_soon_threadsafe(self._begin, attempts)
 
+    def cancel(self, attempts: Sequence[tuple[object, AttemptKey]]) -> None:
+        """Nobody waits for these (owner, attempt) any more; those that have ended are passed over."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._cancel, attempts)
+
     def take(self) -> list[tuple[object, str, ResultsRecord]]:
         results = []
         while self._results:
-            results.append(self._results.popleft())
-        self.running -= len(results)
+            owner, workflow_id, result = self._results.popleft()
+            if not isinstance(result, AttemptHeartbeat):
+                self.running -= 1
+            if result is not None:
+                results.append((owner, workflow_id, result))
         return results
 
     def close(self) -> None:
@@ -56,10 +72,35 @@ class InlineRunner:
 
     def _begin(self, attempts: Sequence[tuple[object, str, ActivityTask]]) -> None:
         for owner, workflow_id, task in attempts:
-            attempt = self._loop.create_task(self._run(owner, workflow_id, task))
+            pulse = AttemptPulse(self._host)
+            pulse.on_beat = partial(self._hand_over_details, owner, workflow_id, task, pulse)
+            self._pulses[id(owner), (task.run_id, task.activity_id, task.attempt)] = pulse
+            attempt = self._loop.create_task(self._run(owner, workflow_id, task, pulse))
             self._tasks.add(attempt)
             attempt.add_done_callback(self._tasks.discard)
 
-    async def _run(self, owner: object, workflow_id: str, task: ActivityTask) -> None:
-        result = await self._runner.run(task, workflow_id)
+    async def _run(
+        self, owner: object, workflow_id: str, task: ActivityTask, pulse: AttemptPulse
+    ) -> None:
+        result = await self._runner.run(task, workflow_id, pulse)
+        self._pulses.pop((id(owner), (task.run_id, task.activity_id, task.attempt)), None)
         self._results.append((owner, workflow_id, result))
+
+    def _cancel(self, attempts: Sequence[tuple[object, AttemptKey]]) -> None:
+        for owner, key in attempts:
+            pulse = self._pulses.get((id(owner), key))
+            if pulse is not None:
+                pulse.cancel()
+
+    def _hand_over_details(
+        self, owner: object, workflow_id: str, task: ActivityTask, pulse: AttemptPulse
+    ) -> None:
+        """In whichever thread the code runs; every so often, because each is a record on the log."""
+        now_s = self._host.monotonic()
+        if pulse.told_s and now_s - pulse.told_s < _BEAT_S:
+            return
+        pulse.told_s = now_s
+        details = pulse.take_news()
+        if details is not NULL:
+            beat = AttemptHeartbeat(task.run_id, task.activity_id, task.attempt, details=details)
+            self._results.append((owner, workflow_id, beat))

@@ -34,6 +34,8 @@ DUE_MAX = 1000
 """Timers and retries of one partition in one transaction."""
 _REBUILD_RECORDS_MAX = 5000
 _IDLE_S = 0.1
+_LEASE_STEP_S = 0.5
+"""The most that one round of the loop takes from the leases."""
 _INLINE_WAIT_S = 0.001
 _COMMIT_TIMEOUT_S = 30.0
 _FENCE_TIMEOUT_S = 30.0
@@ -90,6 +92,7 @@ class PartitionOwner:
         self._failures = 0
         self._poll_failures = 0
         self._report_at = 0.0
+        self._looked_s = host.monotonic()
         self._stopping = host.event()
         self._drain_until = 0.0
         self.last_step = host.monotonic()
@@ -208,14 +211,18 @@ class PartitionOwner:
             # A result that was asked for before a failed commit belongs to a past that did not happen.
             if isinstance(owner, Partition) and serving.get(owner.number) is owner:
                 owner.handle_result(workflow_id, result, batch, now_ms)
+        passed_s = self._lease_time(len(records))
         for partition in serving.values():
             if not self._is_cut_short(batch):
                 partition.fire_due(batch, now_ms, DUE_MAX)
+                partition.watch_leases(batch, now_ms, passed_s)
             partition.flush(batch)
         if batch.inline:
             self._inline.submit(
                 [(serving[number], workflow_id, task) for number, workflow_id, task in batch.inline]
             )
+        if batch.inline_stale:
+            self._inline.cancel([(serving[number], key) for number, key in batch.inline_stale])
         return batch
 
     def _handle(self, records: Sequence[LogRecord], batch: Batch, now_ms: int) -> None:
@@ -232,6 +239,15 @@ class PartitionOwner:
     def _is_cut_short(self, batch: Batch) -> bool:
         """A workflow's code took seconds: commit at once, and poll, before others of its kind take more of them."""
         return self._guard.interrupted_count != batch.interrupted_count
+
+    def _lease_time(self, record_count: int) -> float:
+        """How much time has passed for those whose heartbeats lie on the log by now: none while there is more to read.
+
+        When this process stood still, it is not they who were silent.
+        """
+        now_s = self._host.monotonic()
+        passed_s, self._looked_s = now_s - self._looked_s, now_s
+        return min(passed_s, _LEASE_STEP_S) if record_count < RECORDS_MAX else 0.0
 
     def _put_back(self, records: Sequence[LogRecord]) -> None:
         """Read again what came before its partition was served (delivered while its pause took effect)."""

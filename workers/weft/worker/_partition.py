@@ -21,24 +21,28 @@ from weft.codec import (
     decode_state,
     encode,
 )
-from weft.core import Decision, Due, Input, Run, decide, decide_start
+from weft.core import Decision, Due, Input, LeaseExpired, Run, decide, decide_start
 from weft.errors import InvariantViolation, UsageError
 from weft.host import HOST, Host
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import (
+    AttemptCompleted,
+    AttemptFailed,
+    AttemptHeartbeat,
+    AttemptReleased,
+    AttemptStarted,
     AwaitResult,
-    CancelWorkflow,
     Claim,
     ForwardedRecord,
     Head,
     Page,
     Payload,
+    Progress,
     PurgeWorkflow,
     ReplyTo,
     ResultsRecord,
     SignalsRecord,
-    SignalWorkflow,
     StartWorkflow,
     StateRecord,
     Status,
@@ -49,7 +53,9 @@ from weft.topics import Namespace, check_workflow_id, partition_of
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell, page_key
+from weft.worker._progress import activity_id_of
 from weft.worker._turn import Turn
+from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
 
 WAITERS_MAX = 1000
@@ -79,12 +85,20 @@ class Partition:
         self.forwarded_count = 0
         self.deadlettered: Counter[str] = Counter()
         """Records put aside, by topic."""
+        self.lost: Counter[str] = Counter()
+        """Leased attempts that were lost with their workers, by reason."""
+        self._watch = AttemptWatch(number)
         self._namespace = namespace
         self._partition_count = partition_count
         self._host = host
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
         self._turn = Turn(
-            number, namespace=namespace.name, workflows=workflows, queues=queues, guard=guard
+            number,
+            namespace=namespace.name,
+            workflows=workflows,
+            queues=queues,
+            watch=self._watch,
+            guard=guard,
         )
         self._guard = guard
         self._to_try: deque[str] | None = None
@@ -111,6 +125,8 @@ class Partition:
             self.cells[workflow_id] = Cell(workflow_id, state)
         elif isinstance(state, Page):
             self._pages.setdefault(workflow_id, {})[state.run_id, state.number] = state
+        elif isinstance(state, Progress):
+            self._watch.progress.load(workflow_id, state)
         else:
             return state
         return None
@@ -151,11 +167,13 @@ class Partition:
                 self._try_again(cell, batch, now_ms)
         return not self._to_try
 
-    def _unload(self, workflow_id: str, page: str) -> None:
-        if not page:
+    def _unload(self, workflow_id: str, rest: str) -> None:
+        run_id, _, number = rest.rpartition("\0")
+        if not rest:
             self.cells.pop(workflow_id, None)
+        elif (activity_id := activity_id_of(number)) is not None:
+            self._watch.progress.unload(workflow_id, activity_id)
         elif workflow_id in self._pages:
-            run_id, _, number = page.rpartition("\0")
             self._pages[workflow_id].pop((run_id, int(number)), None)
 
     # Serving.
@@ -170,10 +188,10 @@ class Partition:
     def handle_result(
         self, workflow_id: str, result: ResultsRecord, batch: Batch, now_ms: int
     ) -> None:
-        """The result of an inline activity."""
+        """What came of an inline activity."""
         cell = self.cells.get(workflow_id)
         if cell is None:
-            self.dropped["no such workflow"] += 1
+            self._drop_result(result, "no such workflow", batch)
         else:
             self._take_result(cell, result, batch, now_ms)
 
@@ -195,6 +213,22 @@ class Partition:
             fired += 1
         return fired
 
+    def watch_leases(self, batch: Batch, now_ms: int, passed_s: float) -> None:
+        """So much time has passed for the workers that hold leases: what they lost goes to others."""
+        for workflow_id, attempt in self._watch.silent(passed_s):
+            cell = self.cells.get(workflow_id)
+            # A blocked run takes up nothing; it looks again after another lease's time.
+            if cell is not None and not cell.ended and cell.status != "blocked":
+                self._expire(cell, LeaseExpired(attempt.activity_id, attempt.lease), batch, now_ms)
+
+    def _expire(self, cell: Cell, expired: LeaseExpired, batch: Batch, now_ms: int) -> None:
+        self._warm(cell, batch)
+        decision = self._decide(cell, expired, batch, now_ms)
+        if decision is not None and decision.events:
+            self._turn.take(cell, decision, batch)
+            self._touch(cell)
+            self.lost["silent"] += 1
+
     def next_due_ms(self) -> int:
         """When something is due next; 0 is never."""
         while self._clock:
@@ -212,10 +246,13 @@ class Partition:
                 batch.state(self.number, key, value)
             batch.state(self.number, cell.key, cell.encode_head())
             self._count(cell, cell.status)
+            self._watch.settle(cell, batch)
             if cell.ended:
                 self._answer_waiters(cell, batch)
                 cell.cool()
         self._dirty.clear()
+        for workflow_id in self._watch.changed():
+            self._watch.settle(self.cells[workflow_id], batch)
 
     def report(self, metrics: WorkerMetrics) -> None:
         """Add what was counted since the last report."""
@@ -225,7 +262,10 @@ class Partition:
             metrics.dropped.labels(reason).inc(count)
         for topic, count in self.deadlettered.items():
             metrics.deadletters.labels(topic).inc(count)
+        for reason, count in self.lost.items():
+            metrics.leases_lost.labels(reason).inc(count)
         self._turn.count = self.forwarded_count = 0
+        self.lost.clear()
         self.dropped.clear()
         self.deadlettered.clear()
 
@@ -255,7 +295,7 @@ class Partition:
         if cell is not None:
             self._take_result(cell, result, batch, now_ms)
         elif self._is_ours(workflow_id):
-            self.dropped["no such workflow"] += 1
+            self._drop_result(result, "no such workflow", batch)
         else:
             self._forward(record, "results", batch)
 
@@ -387,6 +427,7 @@ class Partition:
             self._take(cell, "signals", TerminateWorkflow("replaced by a new run"), batch, now_ms)
         # Who waits for the former run must not get the result of the next.
         self._answer_waiters(cell, batch)
+        self._watch.settle(cell, batch)
         self._delete_pages(cell, batch)
         cell.new_run()
         self.cells[cell.workflow_id] = cell
@@ -424,6 +465,7 @@ class Partition:
         if not cell.ended:
             return f"workflow {cell.workflow_id!r} is {cell.status}: only ended workflows can be purged"
         self._answer_waiters(cell, batch)
+        self._watch.settle(cell, batch)
         self._delete_pages(cell, batch)
         batch.state(self.number, cell.key, None)
         self._dirty.pop(cell.workflow_id, None)
@@ -448,11 +490,37 @@ class Partition:
 
     def _take_result(self, cell: Cell, result: ResultsRecord, batch: Batch, now_ms: int) -> None:
         if cell.run_id != result.run_id:
-            self.dropped["result of an earlier run"] += 1
+            self._drop_result(result, "result of an earlier run", batch)
         elif cell.ended:
-            self.dropped["the run has ended"] += 1
+            self._drop_result(result, "the run has ended", batch)
+        elif isinstance(result, AttemptHeartbeat):
+            if not self._watch.hear(cell.workflow_id, self._warm(cell, batch), result):
+                self._drop_result(result, NOT_WAITED_FOR, batch)
         else:
+            self._take_attempt(cell, result, batch, now_ms)
+
+    def _take_attempt(
+        self,
+        cell: Cell,
+        result: AttemptCompleted | AttemptFailed | AttemptStarted | AttemptReleased,
+        batch: Batch,
+        now_ms: int,
+    ) -> None:
+        """Its beginning or its end."""
+        if isinstance(result, AttemptStarted):
             self._take(cell, "results", result, batch, now_ms)
+            self._watch.grant(cell.workflow_id, self._warm(cell, batch), result, batch)
+            return
+        self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
+        if not isinstance(result, AttemptCompleted):
+            self._watch.end(cell.workflow_id, self._warm(cell, batch), result)
+        is_taken = self._take(cell, "results", result, batch, now_ms)
+        if is_taken and isinstance(result, AttemptReleased):
+            self.lost["released"] += 1
+
+    def _drop_result(self, result: ResultsRecord, reason: str, batch: Batch) -> None:
+        self.dropped[reason] += 1
+        self._watch.answer_stale(result, reason, batch)
 
     def _try_again(self, cell: Cell, batch: Batch, now_ms: int) -> bool:
         """Bring a blocked run's code back by replay; where it fits, what came meanwhile is taken up.
@@ -472,7 +540,7 @@ class Partition:
         if cell.ended:
             self.dropped["the run has ended"] += 1
         elif source == "results":
-            self._take(cell, source, decode_results(record), batch, now_ms)
+            self._take_result(cell, decode_results(record), batch, now_ms)
         else:
             self._take(cell, source, decode_signals(record), batch, now_ms)
 
@@ -480,23 +548,25 @@ class Partition:
         self,
         cell: Cell,
         source: str,
-        request: SignalWorkflow | CancelWorkflow | TerminateWorkflow | ResultsRecord | Any,
+        request: Input | Any,
         batch: Batch,
         now_ms: int,
-    ) -> None:
+    ) -> bool:
+        """Whether the run took it; what is kept for later, or says nothing new, it did not take."""
         run = self._warm(cell, batch)
         if run.status == "blocked" and not isinstance(request, TerminateWorkflow):
             self._turn.defer(cell, source, request, now_ms)
             self._touch(cell)
-            return
+            return False
         decision = self._decide(cell, request, batch, now_ms, source)
         if decision is None:
-            return
+            return False
         if decision.events:
             self._turn.take(cell, decision, batch, source=source, record=request)
             self._touch(cell)
-        else:
-            self.dropped[decision.dropped] += 1
+            return True
+        self.dropped[decision.dropped] += 1
+        return False
 
     def _decide(
         self, cell: Cell, record: Input, batch: Batch, now_ms: int, source: str = ""
@@ -528,11 +598,15 @@ class Partition:
         self._set_clock(cell, self._turn.next_look_ms(cell))
 
     def _warm(self, cell: Cell, batch: Batch) -> Run:
-        """The run. When only its head was in memory, its inline activities are nowhere: they are run again."""
+        """The run. When only its head was in memory, its inline activities are nowhere: they are run again.
+
+        Workers that hold leased ones are given time to be heard of.
+        """
         was_cold = cell.run is None
         run = cell.warm()
         if was_cold:
             self._turn.restart_inline(cell, batch)
+            self._watch.begin(cell.workflow_id, run)
         return run
 
     def _touch(self, cell: Cell) -> None:

@@ -28,6 +28,7 @@ from weft.records import (
 from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
+from weft.worker._watch import AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
 
 logger = logging.getLogger("weft.worker")
@@ -53,11 +54,13 @@ class Turn:
         namespace: str,
         workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
+        watch: AttemptWatch,
         guard: Guard = UNGUARDED,
     ) -> None:
         self.count = 0
         self._guard = guard
         self._queues = queues
+        self._watch = watch
         self._partition = partition
         self._namespace = namespace
         self._workflows = workflows
@@ -263,8 +266,12 @@ class Turn:
             run.workflow,
             activity.start_to_close_ms,
             run.updated_ms,
+            activity.heartbeat_timeout_ms,
+            activity.schedule_to_start_ms,
+            self._watch.progress.details(cell.workflow_id, run.run_id, activity.activity_id),
         )
         if activity.inline:
+            self._watch.running.begin_inline(cell.workflow_id, task)
             batch.inline.append((self._partition, cell.workflow_id, task))
         elif activity.queue in self._queues:
             batch.task(self._partition, cell.key, activity.queue, task)

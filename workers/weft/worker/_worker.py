@@ -14,6 +14,7 @@ from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace, catalogue, check, partition_count, queues
 from weft.worker._activities import ActivityWorker
+from weft.worker._activity_leases import LEASE_S, check_lease
 from weft.worker._attempt import AttemptRunner
 from weft.worker._inline import InlineRunner
 from weft.worker._instance import InstanceSlot
@@ -34,7 +35,8 @@ class Worker:
     With workflows it is a member of the namespace's workflow group and owns partitions; with activities it serves their
     task queues. Both scale by starting more processes. `turn_s_max` is how long a workflow's code may run without
     coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
-    `session_timeout_s`. Raises UsageError when two of a kind share a name.
+    `session_timeout_s`. An activity that runs for long is leased: when its worker has not been heard of for `lease_s`,
+    it is run again elsewhere. Raises UsageError when two of a kind share a name.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Worker:
         drain_s: float = 30.0,
         session_timeout_s: float = 6.0,
         turn_s_max: float | None = 5.0,
+        lease_s: float = LEASE_S,
         host: Host = HOST,
     ) -> None:
         self.metrics = metrics or WorkerMetrics()
@@ -67,6 +70,9 @@ class Worker:
         self._drain_s = drain_s
         self._session_timeout_s = session_timeout_s
         self._turn_s_max = turn_s_max
+        check_lease(lease_s)
+        self._lease_s = lease_s
+        self._runner: AttemptRunner | None = None
         self._stopping = host.event()
         self._owner: PartitionOwner | None = None
         self._owner_thread: Thread | None = None
@@ -89,7 +95,9 @@ class Worker:
 
     @property
     def healthy(self) -> bool:
-        """The loops run."""
+        """The loops run, and there are threads for plain functions."""
+        if self._runner is not None and self._runner.is_stuck:
+            return False
         if self._owner_error is not None or any(worker.error for worker in self._activity_workers):
             return False
         return self._owner is None or self._host.monotonic() - self._owner.last_step < _STUCK_S
@@ -102,14 +110,14 @@ class Worker:
         """Serve until `stop`. Raises TopicError for topics that are not as they should be, and what ended a loop."""
         partition_count = await asyncio.to_thread(self._check_topics)
         slot = InstanceSlot(self._namespace.name, self._instance_id)
-        runner = AttemptRunner(
+        runner = self._runner = AttemptRunner(
             self._activities, self.metrics, threads_max=self._concurrency, host=self._host
         )
         inline = InlineRunner(runner, self._host)
         try:
             if self._workflows:
                 self._start_owner(inline, slot.instance_id, partition_count)
-            self._start_activities(runner, slot.instance_id)
+            self._start_activities(runner, slot.instance_id, partition_count)
             cleaning = asyncio.create_task(self._clean())
             try:
                 await self._watch()
@@ -159,7 +167,9 @@ class Worker:
         except BaseException as error:  # noqa: BLE001  # carried to run(), which raises it
             self._owner_error = error
 
-    def _start_activities(self, runner: AttemptRunner, instance_id: str) -> None:
+    def _start_activities(
+        self, runner: AttemptRunner, instance_id: str, partition_count: int
+    ) -> None:
         for queue in self._queues:
             worker = ActivityWorker(
                 self._log,
@@ -170,6 +180,8 @@ class Worker:
                 instance_id=instance_id,
                 concurrency=self._concurrency,
                 session_timeout_s=self._session_timeout_s,
+                lease_s=self._lease_s,
+                partition_count=partition_count,
                 host=self._host,
             )
             worker.start()

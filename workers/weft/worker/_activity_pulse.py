@@ -1,0 +1,77 @@
+"""One attempt that runs, between its code, its clock and whoever holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weft.host import HOST, Host
+from weft.records import NULL, Payload
+
+OnLong = Callable[[int], None]
+"""Called once with `started_ms` when the attempt counts as long."""
+
+
+class AttemptPulse:
+    """What the code says of itself (`beat`, from any thread), and what it is told (`cancelled`).
+
+    `on_long` is told by the attempt's clock, `on_beat` by every heartbeat of the code, in the thread that it runs in.
+    """
+
+    __slots__ = (
+        "_details",
+        "_has_news",
+        "_host",
+        "cancelled",
+        "last_s",
+        "on_beat",
+        "on_long",
+        "stop",
+        "told_s",
+    )
+
+    def __init__(
+        self,
+        host: Host = HOST,
+        on_long: OnLong | None = None,
+        on_beat: Callable[[], None] | None = None,
+    ) -> None:
+        self._host = host
+        self._details = NULL
+        self._has_news = False
+        self.on_long = on_long
+        self.on_beat = on_beat
+        self.cancelled = False
+        self.last_s = 0.0
+        """When the code last called `heartbeat`, by the monotonic clock; 0 is never."""
+        self.told_s = 0.0
+        """For `on_beat`: when it last handed details over."""
+        self.stop: Callable[[], object] | None = None
+        """Interrupts the code, as far as that can be; set while it runs."""
+
+    def beat(self, details: Payload | None) -> None:
+        self.last_s = self._host.monotonic()
+        if details is not None:
+            self._details = details
+            self._has_news = True
+        if self.on_beat is not None:
+            self.on_beat()
+
+    def cancel(self) -> None:
+        """Nobody waits for the attempt any more. Interrupts it once: it may take its time to clean up."""
+        if not self.cancelled:
+            self.cancelled = True
+            if self.stop is not None:
+                self.stop()
+
+    def take_news(self) -> Payload:
+        """The newest details; NULL when they have been taken before."""
+        if not self._has_news:
+            return NULL
+        self._has_news = (
+            False  # before the details are read: those that come meanwhile are news again
+        )
+        return self._details
+
+    def put_news_back(self) -> None:
+        """What was taken last did not get to where it should."""
+        self._has_news = True
