@@ -1,6 +1,7 @@
 """An activity worker in a process of its own.
 
-`python -m tests.integration.activity_child BACKEND ADDRESS NAMESPACE NOTES HOLD`
+`python -m tests.integration.activity_child BACKEND ADDRESS NAMESPACE NOTES HOLD LONG_S`: two attempts at once, leased
+when they take longer than LONG_S.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tests.integration.activity_kit import Place
 from weft import activity
+from weft.worker import _activity_clock
 
 
 async def serve(place: Place, notes: Path, hold: Path) -> None:
@@ -28,13 +30,14 @@ async def serve(place: Place, notes: Path, hold: Path) -> None:
             time.sleep(0.01)
         return name
 
-    async with place.worker(note):
+    async with place.worker(note, concurrency=2, lease_s=1.0):
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 def main() -> None:
-    backend, address, namespace, notes, hold = sys.argv[1:]
+    backend, address, namespace, notes, hold, long_s = sys.argv[1:]
+    _activity_clock.LONG_S = float(long_s)
     asyncio.run(serve(Place(backend, address, namespace), Path(notes), Path(hold)))
 
 

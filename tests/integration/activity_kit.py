@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -17,10 +17,19 @@ from weft.activity import Activity
 from weft.codec import decode_results, encode, encode_payload
 from weft.log import FROM_START, Log, LogRecord, open_log
 from weft.metrics import WorkerMetrics
-from weft.records import ActivityTask, AttemptCompleted, AttemptFailed, ResultsRecord
+from weft.records import (
+    ActivityTask,
+    AttemptCompleted,
+    AttemptFailed,
+    Reply,
+    ReplyTo,
+    ResultsRecord,
+)
 from weft.topics import Namespace, catalogue, create
 from weft.worker._activities import ActivityWorker
 from weft.worker._attempt import AttemptRunner
+
+R = TypeVar("R")
 
 PARTITIONS = 4
 PATIENCE_S = 30.0
@@ -81,6 +90,19 @@ class Place:
         assert producer.flush(PATIENCE_S) == 0
         producer.close()
 
+    def records(self, kind: type[R]) -> list[R]:
+        """All records of one kind on the results topic."""
+        return [result.record for result in self.results() if isinstance(result.record, kind)]
+
+    def cancel(self, lease: ReplyTo) -> None:
+        """Answer as an owner that does not wait for the attempt any more."""
+        producer = self.log.producer()
+        reply = Reply(lease.request, "cancelled")
+        key = lease.client.encode()
+        producer.produce(self.namespace.replies, lease.partition, key, encode(reply))
+        assert producer.flush(PATIENCE_S) == 0
+        producer.close()
+
     def results(self) -> list[Result]:
         """All that is on the results topic, in the order of each partition."""
         return [
@@ -135,9 +157,11 @@ class Place:
         instance_id: str = "worker-1",
         drain_s: float = PATIENCE_S,
         session_timeout_s: float = 6.0,
+        lease_s: float = 10.0,
+        metrics: WorkerMetrics | None = None,
     ) -> AsyncIterator[ActivityWorker]:
         """A worker of the queue that serves, and is drained afterwards."""
-        metrics = WorkerMetrics()
+        metrics = metrics or WorkerMetrics()
         named = {activity.name: activity for activity in activities}
         runner = AttemptRunner(named, metrics, threads_max=concurrency)
         worker = ActivityWorker(
@@ -149,6 +173,8 @@ class Place:
             instance_id=instance_id,
             concurrency=concurrency,
             session_timeout_s=session_timeout_s,
+            lease_s=lease_s,
+            partition_count=PARTITIONS,
         )
         worker.start()
         try:

@@ -14,12 +14,19 @@ from tests.integration.activity_kit import PARTITIONS, Place, open_place, until
 from weft import activity
 from weft.errors import FencedError
 from weft.records import AttemptCompleted, AttemptStarted
+from weft.worker import _activity_clock
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     with open_place(request, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def without_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an attempt runs, it does not count as long."""
+    monkeypatch.setattr(_activity_clock, "LONG_S", 3600.0)
 
 
 class Gate:
@@ -84,7 +91,10 @@ def test_results_come_on_the_partition_of_their_task_and_the_queue_is_done(place
         assert place.committed(number) == place.task_offsets(number)[-1] + 1
 
 
-def test_slow_activity_holds_up_its_offset_but_not_its_partition(place: Place) -> None:
+@pytest.mark.usefixtures("without_leases")
+def test_slow_activity_holds_up_its_offset_but_not_its_partition_until_it_is_leased(
+    place: Place,
+) -> None:
     async def go() -> None:
         gate = Gate()
         quick = [(f"quick-{index}", "echo", index) for index in range(10)]
@@ -164,6 +174,7 @@ def test_draining_finishes_what_runs_and_takes_nothing_more(place: Place) -> Non
     asyncio.run(go())
 
 
+@pytest.mark.usefixtures("without_leases")
 def test_attempt_that_outlasts_the_drain_is_cancelled_and_left_for_another(place: Place) -> None:
     async def go() -> None:
         gate = Gate()

@@ -26,12 +26,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def child(place: Place, notes: Path, hold: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker process that is ready; killed afterwards if it is still there."""
+def child(
+    place: Place, notes: Path, hold: Path, *, long_s: float = 3600
+) -> Iterator[subprocess.Popen[str]]:
+    """A worker process that is ready; killed afterwards if it is still there. It leases what takes longer than `long_s`."""
     command = [sys.executable, "-m", "tests.integration.activity_child", place.backend]
     paths = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
-        [*command, place.address, place.namespace.name, str(notes), str(hold)],
+        [*command, place.address, place.namespace.name, str(notes), str(hold), str(long_s)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -49,6 +51,7 @@ def child(place: Place, notes: Path, hold: Path) -> Iterator[subprocess.Popen[st
 def test_killed_worker_loses_nothing_and_what_was_committed_does_not_run_again(
     place: Place, tmp_path: Path
 ) -> None:
+    """As long as nothing is leased, everything from the first open task on runs again."""
     notes, hold = tmp_path / "notes", tmp_path / "hold"
     hold.touch()
     before = [f"before-{index}" for index in range(50)]
@@ -72,6 +75,32 @@ def test_killed_worker_loses_nothing_and_what_was_committed_does_not_run_again(
     runs = Counter(notes.read_text().split())
     assert {name for name in names if runs[name] == 1} == set(before)
     assert {name for name in names if runs[name] == 2} == {"slow", *after}
+
+
+@pytest.mark.requirement("R1-28")
+def test_slow_activity_holds_up_neither_its_partition_nor_its_offsets(
+    place: Place, tmp_path: Path
+) -> None:
+    """Two at once; the slow one comes first. Killed, the worker has nothing to run again: the slow one is its owner's."""
+    notes, hold = tmp_path / "notes", tmp_path / "hold"
+    hold.touch()
+    quick = [f"quick-{index}" for index in range(200)]
+    place.add([(name, "note", name) for name in ["slow", *quick]])
+    end = place.task_offsets()[-1] + 1
+
+    async def go() -> None:
+        with child(place, notes, hold, long_s=1.0) as process:
+            await until(lambda: set(place.completed()) == set(quick), "the quick ones")
+            await until(lambda: place.committed() == end, "a commit past everything")
+            process.kill()
+            process.wait()
+        hold.unlink()
+        place.add([("later", "note", "later")])
+        with child(place, notes, hold):
+            await until(lambda: "later" in place.completed(), "what came later")
+
+    asyncio.run(go())
+    assert Counter(notes.read_text().split()) == Counter(["slow", *quick, "later"])
 
 
 def test_results_are_written_when_the_log_is_back(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def test_defaults_are_the_embedded_log() -> None:
     assert settings.kafka_config == {}
     assert (settings.concurrency, settings.drain) == (100, timedelta(seconds=30))
     assert settings.turn_max == timedelta(seconds=5)
+    assert settings.lease == timedelta(seconds=10)
 
 
 def test_option_beats_environment_beats_file_beats_default(

@@ -162,6 +162,7 @@ async def _serve(
         concurrency=settings.concurrency,
         drain_s=settings.drain.total_seconds(),
         turn_s_max=settings.turn_max.total_seconds(),
+        lease_s=settings.lease.total_seconds(),
     )
     with _metrics_server(common, settings, serving), _stopped_by_signals(common, serving):
         greeting = asyncio.create_task(_greet(common, settings, serving, found, log.name))

@@ -37,6 +37,7 @@ from pydantic_settings import (
 from weft.cli._parse import duration
 from weft.errors import UsageError
 from weft.log import Log, open_log
+from weft.worker import LEASE_S, LEASE_S_MIN
 
 CONFIG_FILE = Path("weft.toml")
 EMBEDDED_FILE = Path(".weft") / "dev.weft"
@@ -63,8 +64,10 @@ class Settings(BaseSettings):
     drain: timedelta = timedelta(seconds=30)
     turn_max: timedelta = Field(default=timedelta(seconds=5), gt=timedelta())
     """How long a workflow's code may run without an `await` before it is interrupted."""
+    lease: timedelta = Field(default=timedelta(seconds=LEASE_S), ge=timedelta(seconds=LEASE_S_MIN))
+    """How long a worker that runs a long activity may be silent before the activity is run elsewhere."""
 
-    @field_validator("drain", "turn_max", mode="before")
+    @field_validator("drain", "turn_max", "lease", mode="before")
     @classmethod
     def _parse_duration(cls, value: object) -> object:
         return duration(value) if isinstance(value, str) else value
