@@ -29,7 +29,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 def child(
     place: Place, notes: Path, hold: Path, *, long_s: float = 3600
 ) -> Iterator[subprocess.Popen[str]]:
-    """A worker process that is ready; killed afterwards if it is still there. It leases what takes longer than `long_s`."""
+    """A worker process that is ready and leases what takes longer than `long_s`; killed afterwards if still there."""
     command = [sys.executable, "-m", "tests.integration.activity_child", place.backend]
     paths = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
@@ -81,7 +81,7 @@ def test_killed_worker_loses_nothing_and_what_was_committed_does_not_run_again(
 def test_slow_activity_holds_up_neither_its_partition_nor_its_offsets(
     place: Place, tmp_path: Path
 ) -> None:
-    """Two at once; the slow one comes first. Killed, the worker has nothing to run again: the slow one is its owner's."""
+    """Two at once, the slow one first. Killed, the worker has nothing to run again: the slow one is its owner's."""
     notes, hold = tmp_path / "notes", tmp_path / "hold"
     hold.touch()
     quick = [f"quick-{index}" for index in range(200)]
