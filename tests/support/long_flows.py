@@ -1,4 +1,4 @@
-"""Workflows with long activities, for worker processes. In the file LONG_LOG activities note what they do, and where."""
+"""Workflows with long activities, for worker processes. Activities note in the file LONG_LOG what they do and where."""
 
 from __future__ import annotations
 
