@@ -9,6 +9,7 @@ import msgspec
 
 from tests.simulation.histories import Histories, RunHistory
 from tests.simulation.host import EPOCH_S
+from tests.simulation.workflows import Odds
 from tests.simulation.world import World
 from weft.codec import (
     MalformedError,
@@ -27,12 +28,14 @@ from weft.records import (
     ActivityCompleted,
     ActivityDispatched,
     ActivityFailed,
+    ActivityLost,
     ActivityRetryScheduled,
     ActivityScheduled,
     Event,
     Head,
     LifecycleEvent,
     Page,
+    Progress,
     SignalReceived,
     TimerFired,
     TimerStarted,
@@ -48,7 +51,8 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     """Everything that is wrong, at the end of a run."""
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
-        _histories, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs, _leftovers, _memory,
+        _histories, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs, _leftovers, _progress,
+        _memory,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)
@@ -77,6 +81,10 @@ def _attempts(run: RunHistory, events: list[Event]) -> Iterator[str]:
             case ActivityRetryScheduled():
                 if attempts.get(event.activity_id) != event.attempt:
                     yield f"{_name(run)}: event {event.event_id} retries an attempt that does not count"
+                attempts[event.activity_id] = event.attempt + 1
+            case ActivityLost():
+                if attempts.get(event.activity_id) != event.attempt:
+                    yield f"{_name(run)}: event {event.event_id} loses an attempt that does not count"
                 attempts[event.activity_id] = event.attempt + 1
             case ActivityCompleted() | ActivityFailed():
                 if attempts.pop(event.activity_id, None) != event.attempt:
@@ -153,6 +161,8 @@ def _dispatches(run: RunHistory) -> set[tuple[str, int, int]]:
             found.add((run.run_id, event.activity_id, 1))
         elif isinstance(event, ActivityDispatched) and event.activity_id in queued:
             found.add((run.run_id, event.activity_id, event.attempt))
+        elif isinstance(event, ActivityLost) and event.activity_id in queued:
+            found.add((run.run_id, event.activity_id, event.attempt + 1))
     return found
 
 
@@ -270,10 +280,12 @@ def _origin(headers: tuple[tuple[str, bytes], ...]) -> tuple[str, int, int]:
 
 
 def _leftovers(_world: World, histories: Histories) -> Iterator[str]:
-    """No page outlives its run."""
+    """No page outlives its run, and no progress its activity."""
     for partition, live in histories.live_keys.items():
         for key, value in live.items():
             state = decode_state(value)
+            if isinstance(state, Progress):  # in the end nothing is open
+                yield f"state-{partition}: the progress {key!r} belongs to no open activity"
             if not isinstance(state, Page):
                 continue
             head = live.get(key.partition(b"\0")[0])
@@ -284,6 +296,14 @@ def _leftovers(_world: World, histories: Histories) -> Iterator[str]:
                 or state.number >= owner.page_count
             ):
                 yield f"state-{partition}: page {key!r} belongs to no run"
+
+
+def _progress(_world: World, _histories: Histories) -> Iterator[str]:
+    """No attempt begins behind where a former one began: what was once said of the progress is kept."""
+    for activity, begun in Odds.climbed.items():
+        firsts = [first for _attempt, first in sorted(begun.items())]
+        if firsts != sorted(firsts):
+            yield f"activity {activity} went back: its attempts began at {begun}"
 
 
 def _memory(world: World, histories: Histories) -> Iterator[str]:

@@ -9,7 +9,7 @@ from tests.simulation.world import World
 from weft.metrics import WorkerMetrics
 from weft.records import STATUSES, Event
 
-REPLIES = ("accepted", "ended", "running", "conflict", "unknown", "refused")
+REPLIES = ("accepted", "ended", "running", "conflict", "unknown", "refused", "cancelled")
 DROPPED = (
     "no such workflow",
     "result of an earlier run",
@@ -19,6 +19,7 @@ DROPPED = (
     "its cancellation was asked for before",
 )
 """Reasons why an owner drops a record: those that a simulation can bring about."""
+LOST = ("silent", "released")
 ABORTS = ("fenced", "unknown", "unavailable")
 
 
@@ -30,6 +31,7 @@ def every_transition() -> set[str]:
         *(f"reply {outcome}" for outcome in REPLIES),
         *(f"dropped: {reason}" for reason in DROPPED),
         *(f"commit {reason}" for reason in ABORTS),
+        *(f"lease lost: {reason}" for reason in LOST),
         "history with pages",
         "record forwarded",
         "record put aside",
@@ -68,6 +70,8 @@ def _counted(metrics: WorkerMetrics) -> set[str]:
                 reached.add(f"dropped: {sample.labels['reason']}")
             elif sample.name == "weft_transaction_aborts_total":
                 reached.add(f"commit {sample.labels['reason']}")
+            elif sample.name == "weft_leases_lost_total":
+                reached.add(f"lease lost: {sample.labels['reason']}")
             elif sample.name == "weft_forwarded_total":
                 reached.add("record forwarded")
             elif sample.name == "weft_deadletters_total":

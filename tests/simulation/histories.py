@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.recorder import Written
 from weft.codec import decode_events, decode_payload, decode_state, join_events
-from weft.records import ENDED, Claim, Event, Head, Payload, Status
+from weft.records import ENDED, Claim, Event, Head, Payload, Progress, Status
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Histories:
             return
         live[key] = record.value
         state = decode_state(record.value)
-        if isinstance(state, Claim):
+        if isinstance(state, Claim | Progress):
             return
         if isinstance(state, Head):
             self._take_head(workflow_id, state, record)

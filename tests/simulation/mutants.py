@@ -12,9 +12,11 @@ import msgspec
 from weft.core import Decision, Run
 from weft.core import _decide as deciding
 from weft.errors import CommitUnknownError
-from weft.records import SignalReceived, SignalWorkflow
+from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
+from weft.worker._activity_leases import LeaseKeeper
 from weft.worker._owner import PartitionOwner
 from weft.worker._partition import Partition
+from weft.worker._progress import ProgressBook
 from weft.worker._takeover import Takeover
 
 
@@ -52,6 +54,8 @@ def _any_run(_original: Callable[..., None]) -> Callable[..., None]:
 
     def take_result(self: Any, cell: Any, result: Any, batch: Any, now_ms: int) -> None:
         if cell.ended:
+            return
+        if isinstance(result, AttemptHeartbeat):
             return
         result = msgspec.structs.replace(result, run_id=cell.run_id)
         self._take(cell, "results", result, batch, now_ms)
@@ -98,6 +102,26 @@ def _every_signal(_original: Callable[..., Any]) -> Callable[..., Any]:
     return signal
 
 
+def _release_first(original: Callable[..., None]) -> Callable[..., None]:
+    """A long attempt's task is done with before anybody else is sure to know of the attempt."""
+
+    def beat(self: Any, lease: Any) -> None:
+        lease.taken.release()
+        original(self, lease)
+
+    return beat
+
+
+def _progress_forgotten(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """Kept in memory alone."""
+
+    def settle(self: Any, workflow_id: str, _run: Any) -> Any:
+        self.changed.pop(workflow_id, None)
+        return iter(())
+
+    return settle
+
+
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
@@ -105,6 +129,8 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "result_of_any_run": (Partition, "_take_result", _any_run),
     "no_barrier_at_takeover": (Takeover, "read", _no_barrier),
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
+    "offset_released_before_the_lease": (LeaseKeeper, "_beat", _release_first),
+    "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
 }
 """(where, what, how it is broken) by name."""

@@ -21,6 +21,8 @@ class Odds:
     random = Random(0)
     ran: ClassVar[Counter[str]] = Counter()
     """Attempts that were begun, by `run/activity/attempt`."""
+    climbed: ClassVar[dict[str, dict[int, int]]] = {}
+    """From where attempts of `climb` began, by `run/activity` and attempt."""
 
 
 def _note() -> None:
@@ -77,6 +79,19 @@ async def hang() -> None:
     """Never ends by itself."""
     _note()
     await asyncio.sleep(10_000)
+
+
+@activity.define(retry=_PATIENT, heartbeat_timeout=5.0)
+async def climb(steps: int) -> int:
+    """Long enough to be leased; goes on where the last attempt said that it was."""
+    _note()
+    info = activity.info()
+    first = info.heartbeat_details or 0
+    Odds.climbed.setdefault(f"{info.run_id}/{info.activity_id}", {})[info.attempt] = first
+    for step in range(first, steps):
+        await asyncio.sleep(0.5)
+        activity.heartbeat(step + 1)
+    return steps
 
 
 @workflow.define
@@ -144,6 +159,27 @@ async def racer(ctx: workflow.Context, seconds: float) -> str:
 
 
 @workflow.define
+async def climber(ctx: workflow.Context, plan: tuple[int, float]) -> int:
+    """So many steps, unless patience is over before."""
+    steps, patience = plan
+    try:
+        async with asyncio.timeout(patience):
+            return await ctx.execute_activity(climb, steps)
+    except TimeoutError:
+        return -1
+
+
+@workflow.define
+async def late(ctx: workflow.Context, steps: int) -> str:
+    """More than its time as a whole allows."""
+    try:
+        await ctx.execute_activity(climb.options(schedule_to_close=2.0), steps)
+    except ActivityError as error:
+        return error.type
+    return "done"
+
+
+@workflow.define
 async def stubborn(ctx: workflow.Context, failures: int) -> str:
     try:
         attempt = await ctx.execute_activity(flaky, failures)
@@ -173,6 +209,6 @@ async def oversized(ctx: workflow.Context, size: int) -> str:
 
 
 WORKFLOWS = (
-    chain, fan_out, inbox, sleeper, waiter, racer, stubborn, long, oversized,
+    chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized,
 )  # fmt: skip
-ACTIVITIES = (add, add_inline, add_in_thread, flaky, fill, hang)
+ACTIVITIES = (add, add_inline, add_in_thread, flaky, fill, hang, climb)

@@ -90,6 +90,30 @@ async def races(user: User, _plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def climbs(user: User, _plain: PlainProducer, id: str) -> None:
+    """A long activity, which may be given up; with faults in between even the patient may have to."""
+    steps = user.random.choice([6, 12])
+    user.expect(id, "completed", lambda top: top in {steps, -1})
+    handle = await user.start(flows.climber, (steps, user.random.choice([3.0, 200.0])), id)
+    await user.end(handle)
+
+
+async def falls(user: User, _plain: PlainProducer, id: str) -> None:
+    """A long activity that loses its run."""
+    user.expect(id, "terminated")
+    handle = await user.start(flows.climber, (10_000, 9_999.0), id)
+    await user.pause(8.0)
+    await user.ask(lambda: handle.terminate("enough", timeout_s=5.0))
+    await user.end(handle)
+
+
+async def limits(user: User, _plain: PlainProducer, id: str) -> None:
+    """An activity that has less time than it needs."""
+    user.expect(id, "completed", lambda told: told == "TimeoutError")
+    handle = await user.start(flows.late, 10, id)
+    await user.end(handle)
+
+
 async def failures(user: User, _plain: PlainProducer, id: str) -> None:
     count = user.random.randrange(0, 7)
     user.expect(
@@ -168,6 +192,6 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 
 WORKLOADS: tuple[Workload, ...] = (
-    chains, fans, bursts, naps, cancellations, terminations, deadlines, races, failures, purges, replacements,
-    long_histories, oversizes, plain_starts, garbage,
+    chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, falls, limits, failures, purges,
+    replacements, long_histories, oversizes, plain_starts, garbage,
 )  # fmt: skip

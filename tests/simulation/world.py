@@ -28,6 +28,7 @@ from weft.worker._partition import Partition
 NAMESPACE = "sim"
 DRAIN_S = 5.0
 SESSION_TIMEOUT_S = 6.0
+LEASE_S = 4.0
 
 
 class WorkerProcess:
@@ -67,6 +68,7 @@ class WorkerProcess:
             drain_s=DRAIN_S,
             session_timeout_s=SESSION_TIMEOUT_S,
             turn_s_max=None,  # user code takes no time here, and the watchdog's thread would be none
+            lease_s=LEASE_S,
             metrics=WorkerMetrics(),
             host=self.host,
         )
@@ -139,6 +141,7 @@ class World:
         self.cluster.observers.append(self.recorder)
         Odds.random = self.random
         Odds.ran = Counter()
+        Odds.climbed = {}
 
     def deploy(self) -> None:
         """Topics and workers."""
