@@ -24,6 +24,8 @@ from weft.core import rebuild
 from weft.errors import WeftError
 from weft.records import (
     ENDED,
+    ENDINGS,
+    NULL,
     ActivityCancelled,
     ActivityCompleted,
     ActivityDispatched,
@@ -35,6 +37,7 @@ from weft.records import (
     Head,
     LifecycleEvent,
     Page,
+    Payload,
     Progress,
     SignalReceived,
     TimerFired,
@@ -298,12 +301,48 @@ def _leftovers(_world: World, histories: Histories) -> Iterator[str]:
                 yield f"state-{partition}: page {key!r} belongs to no run"
 
 
-def _progress(_world: World, _histories: Histories) -> Iterator[str]:
-    """No attempt begins behind where a former one began: what was once said of the progress is kept."""
+def _progress(world: World, histories: Histories) -> Iterator[str]:
+    """Every attempt is told what the log says of the progress, and none begins behind where a former one began."""
+    said: dict[tuple[str, int], list[tuple[float, Payload]]] = {}
+    for record in world.recorder.facts(world.namespace.state):
+        state = decode_state(record.value) if record.value is not None else None
+        if isinstance(state, Progress):
+            assert record.decided_s is not None, "a fact"
+            entries = said.setdefault((state.run_id, state.activity_id), [])
+            entries.append((record.decided_s, state.details))
+    for record in world.recorder.facts(world.namespace.tasks("default")):
+        task = decode_task(record.value)
+        assert record.decided_s is not None, "a fact"
+        run = histories.runs.get(task.run_id)
+        if run is None or run.replaced or _is_over(run, task.activity_id, record.decided_s):
+            continue
+        entries = said.get((task.run_id, task.activity_id), [])
+        known = [details for decided_s, details in entries if decided_s <= record.decided_s]
+        wanted = bytes(known[-1] if known else NULL)
+        if bytes(task.heartbeat_details) != wanted:
+            yield (
+                f"attempt {task.attempt} of {task.activity}, run {task.run_id}, is told "
+                f"{bytes(task.heartbeat_details)!r}; the log says {wanted!r}"
+            )
     for activity, begun in Odds.climbed.items():
         firsts = [first for _attempt, first in sorted(begun.items())]
         if firsts != sorted(firsts):
             yield f"activity {activity} went back: its attempts began at {begun}"
+
+
+def _is_over(run: RunHistory, activity_id: int, decided_s: float) -> bool:
+    """Whether the activity, or its run, had ended by then: in the turn that brought an attempt out, as it may be."""
+    return any(
+        run.decided_s[event.event_id] <= decided_s
+        and (
+            isinstance(event, ENDINGS)
+            or (
+                isinstance(event, ActivityCompleted | ActivityFailed | ActivityCancelled)
+                and event.activity_id == activity_id
+            )
+        )
+        for event in run.events()
+    )
 
 
 def _memory(world: World, histories: Histories) -> Iterator[str]:

@@ -13,11 +13,11 @@ from weft.core import Decision, Run
 from weft.core import _decide as deciding
 from weft.errors import CommitUnknownError
 from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
-from weft.worker._activity_leases import LeaseKeeper
 from weft.worker._owner import PartitionOwner
 from weft.worker._partition import Partition
 from weft.worker._progress import ProgressBook
 from weft.worker._takeover import Takeover
+from weft.worker._watch import AttemptWatch
 
 
 def _reply_first(original: Callable[..., None]) -> Callable[..., None]:
@@ -102,14 +102,9 @@ def _every_signal(_original: Callable[..., Any]) -> Callable[..., Any]:
     return signal
 
 
-def _release_first(original: Callable[..., None]) -> Callable[..., None]:
-    """A long attempt's task is done with before anybody else is sure to know of the attempt."""
-
-    def beat(self: Any, lease: Any) -> None:
-        lease.taken.release()
-        original(self, lease)
-
-    return beat
+def _no_watch(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """A new owner does not know which attempts others hold."""
+    return lambda _self, _workflow_id, _run: None
 
 
 def _progress_forgotten(_original: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,7 +124,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "result_of_any_run": (Partition, "_take_result", _any_run),
     "no_barrier_at_takeover": (Takeover, "read", _no_barrier),
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
-    "offset_released_before_the_lease": (LeaseKeeper, "_beat", _release_first),
+    "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
 }
