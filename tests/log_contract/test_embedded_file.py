@@ -40,7 +40,7 @@ def test_file_is_refused_when_its_schema_version_is_unknown(tmp_path: Path) -> N
     open_embedded(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE weft SET value = '99' WHERE name = 'schema_version'")
-    with pytest.raises(UsageError, match=r"schema version 99.* reads version 1"):
+    with pytest.raises(UsageError, match=r"schema version 99.* reads version 2"):
         open_embedded(path)
 
 

@@ -174,6 +174,10 @@ class LogUnavailableError(LogError):
     retriable = True
 
 
+class LogFullError(LogUnavailableError):
+    """The disk under the log is full. Nothing was written, nothing is lost: whoever waits for space goes on then."""
+
+
 class TopicError(LogError):
     """A topic is missing, or has the wrong partition count or policy. Says how to mend it."""
 

@@ -107,7 +107,8 @@ class TransactionalProducer(Protocol):
     """All or nothing. One transaction at a time; used by one thread.
 
     Any error of `commit`, `abort` or `send_offsets` other than `FencedError` leaves the outcome unknown
-    (`CommitUnknownError`): close the producer, make a new one, rebuild.
+    (`CommitUnknownError`): close the producer, make a new one, rebuild. So do after a `LogFullError`, which says that
+    nothing was written.
     """
 
     transactional_id: str

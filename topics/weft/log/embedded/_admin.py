@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from weft.errors import UsageError
 from weft.log._api import TopicInfo, TopicSpec
 from weft.log.embedded._catalogue import Catalogue, Topic, read_topics
+from weft.log.embedded._checksum import row_checksum
 from weft.log.embedded._database import Database, Shared
 from weft.log.embedded._schema import OFFSET_BITS
 
@@ -20,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 _ADD_TOPIC = (
     "INSERT INTO topics (name, partitions, compacted, retention_ms, replication, "
-    "record_bytes_max, first_partition_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "record_bytes_max, first_partition_id, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -54,18 +55,16 @@ class EmbeddedAdmin:
             RETENTION_MS if spec.retention_ms is None and not spec.compacted else spec.retention_ms
         )
         record_bytes_max = int(spec.config.get("max.message.bytes", RECORD_BYTES_MAX))
-        self._database.execute(
-            _ADD_TOPIC,
-            (
-                spec.name,
-                spec.partitions,
-                spec.compacted,
-                retention_ms,
-                spec.replication,
-                record_bytes_max,
-                partition_ids[0],
-            ),
+        row = (
+            spec.name,
+            spec.partitions,
+            int(spec.compacted),
+            retention_ms,
+            spec.replication,
+            record_bytes_max,
+            partition_ids[0],
         )
+        self._database.execute(_ADD_TOPIC, (*row, row_checksum(*row)))
 
     def describe_topics(
         self, names: Sequence[str], timeout_s: float = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from weft.log.embedded._checksum import record_checksum, row_checksum
 from weft.log.embedded._database import Database, Row
 from weft.log.embedded._schema import OFFSET_BITS
 
@@ -15,11 +16,12 @@ _TAKE_OFFSETS = (
     "UPDATE ends SET end_offset = end_offset + ? WHERE partition_id = ? RETURNING end_offset"
 )
 _INSERT = (
-    "INSERT INTO records (record_id, key, timestamp_ms, headers, value) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO records (record_id, key, timestamp_ms, checksum, headers, value) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
 )
 _STORE_OFFSET = (
-    "INSERT INTO offsets (group_id, partition_id, next_offset) VALUES (?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"
+    "INSERT INTO offsets (group_id, partition_id, next_offset, checksum) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, checksum = excluded.checksum"
 )
 
 
@@ -46,7 +48,14 @@ def append_records(
         first_offset_by_partition[partition_id] = first_offset
         first_record_id = (partition_id << OFFSET_BITS) + first_offset
         rows += [
-            (record_id, key, timestamp_ms, headers, value)
+            (
+                record_id,
+                key,
+                timestamp_ms,
+                record_checksum(record_id, timestamp_ms, key, headers, value),
+                headers,
+                value,
+            )
             for record_id, (key, headers, value) in enumerate(records, first_record_id)
         ]
     database.executemany(_INSERT, rows)
@@ -57,4 +66,19 @@ def store_offsets(
     database: Database, group_id: int, next_offsets: Iterable[tuple[int, int]]
 ) -> None:
     """Store (partition ID, next offset) pairs for the group."""
-    database.executemany(_STORE_OFFSET, [(group_id, *pair) for pair in next_offsets])
+    rows = [(group_id, *pair) for pair in next_offsets]
+    database.executemany(_STORE_OFFSET, [(*row, row_checksum(*row)) for row in rows])
+
+
+def stored_offsets(database: Database, group_id: int) -> dict[int, int]:
+    """The group's next offsets by partition ID. Raises `LogError` for one that is damaged."""
+    rows = database.query(
+        "SELECT partition_id, next_offset, checksum FROM offsets WHERE group_id = ?", (group_id,)
+    )
+    for partition_id, next_offset, checksum in rows:
+        if row_checksum(group_id, partition_id, next_offset) != checksum:
+            raise database.damaged(
+                f"the offset that group {group_id} committed for partition ID {partition_id} does "
+                "not fit its checksum"
+            )
+    return {partition_id: next_offset for partition_id, next_offset, _ in rows}

@@ -9,6 +9,7 @@ import msgspec
 
 from weft.errors import RecordTooLargeError, TopicError, UsageError
 from weft.log._api import Headers, TopicInfo
+from weft.log.embedded._checksum import row_checksum
 from weft.log.embedded._database import Database, Row, Shared
 
 _encode_headers = msgspec.msgpack.Encoder().encode
@@ -50,18 +51,21 @@ class Topic:
 
 _COLUMNS = (
     "topic_id, name, partitions, compacted, retention_ms, replication, record_bytes_max, "
-    "first_partition_id"
+    "first_partition_id, checksum"
 )
 
 
 def read_topics(database: Database) -> list[Topic]:
     """All topics, by name."""
     rows = database.query(f"SELECT {_COLUMNS} FROM topics ORDER BY name")
-    return [_topic(row) for row in rows]
+    return [_topic(database, row) for row in rows]
 
 
-def _topic(row: Row) -> Topic:
-    topic_id, name, partitions, compacted, *rest = row
+def _topic(database: Database, row: Row) -> Topic:
+    """Raises `LogError` for a row that is damaged: its numbers say where the topic's records are."""
+    topic_id, name, partitions, compacted, *rest, checksum = row
+    if row_checksum(name, partitions, compacted, *rest) != checksum:
+        raise database.damaged(f"what it says about topic {name} does not fit its checksum")
     return Topic(topic_id, name, partitions, bool(compacted), *rest)
 
 
@@ -87,7 +91,7 @@ class Catalogue:
                     f"Topic {name} does not exist in {self.log_name}. Make the topics of the "
                     "namespace first: `weft topics create`."
                 )
-            topic = self._topics[name] = _topic(rows[0])
+            topic = self._topics[name] = _topic(self._database, rows[0])
             return topic
 
     def forget(self, name: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from weft.errors import TopicError
+from weft.errors import CorruptRecordError, TopicError
 from weft.log._api import FROM_END, FROM_START, LogRecord, TopicPartition
 from weft.log.embedded._catalogue import Catalogue
+from weft.log.embedded._checksum import record_checksum
 from weft.log.embedded._database import Database, Shared, rows_in
 from weft.log.embedded._schema import OFFSET_BITS
 
@@ -19,7 +20,7 @@ FETCH_BYTES_MAX = 32 * 1024 * 1024
 _CHUNK_RECORDS = 256
 
 _SELECT = (
-    "SELECT record_id, key, timestamp_ms, headers, value FROM records "
+    "SELECT record_id, key, timestamp_ms, checksum, headers, value FROM records "
     "WHERE record_id >= ? AND record_id < ? ORDER BY record_id LIMIT ?"
 )
 _decode_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
@@ -104,6 +105,16 @@ class Fetcher:
             self._turn += 1
             turn = self._turn % len(news)
             news = news[turn:] + news[:turn]
+        before = {partition_id: position_by_id[partition_id] for partition_id, _ in news}
+        try:
+            return self._read_shares(news, records_max)
+        except BaseException:
+            # What was read from the others already is thrown away with the error: it must be read again.
+            position_by_id.update(before)
+            raise
+
+    def _read_shares(self, news: Sequence[tuple[int, int]], records_max: int) -> list[LogRecord]:
+        """Of each partition its share first, then what else there is room for."""
         share = max(1, records_max // len(news))
         records: list[LogRecord] = []
         size_bytes = 0
@@ -113,7 +124,7 @@ class Fetcher:
                 if (
                     room > 0
                     and size_bytes < FETCH_BYTES_MAX
-                    and end_offset > position_by_id[partition_id]
+                    and end_offset > self._position_by_id[partition_id]
                 ):
                     size_bytes += self._read(partition_id, end_offset, room, records)
         return records
@@ -137,20 +148,33 @@ class Fetcher:
                         timestamp_ms,
                         _decode_headers(headers) if headers is not None else (),
                     )
-                    for record_id, key, timestamp_ms, headers, value in rows
+                    for record_id, key, timestamp_ms, checksum, headers, value in rows
+                    if checksum == record_checksum(record_id, timestamp_ms, key, headers, value)
+                    or _raise_damaged(topic, partition, record_id - first_id)
                 ]
                 read_count += len(rows)
-                size_bytes += sum([len(row[4]) for row in rows if row[4] is not None])
+                size_bytes += sum([len(row[5]) for row in rows if row[5] is not None])
                 if size_bytes >= FETCH_BYTES_MAX:
                     limit = read_count
         except sqlite3.Error as error:
-            raise self._database.explained(error) from error
+            at = f"{topic}-{partition}@{self._position_by_id[partition_id] + read_count} or after"
+            raise self._database.explained(error, at) from error
         finally:
             cursor.close()
         # Fewer than asked for: the rest up to the end are gaps.
         position = into[-1].offset + 1 if read_count == limit else end_offset
         self._position_by_id[partition_id] = position
         return size_bytes
+
+
+def _raise_damaged(topic: str, partition: int, offset: int) -> bool:
+    raise CorruptRecordError(
+        topic,
+        partition,
+        offset,
+        "it does not fit its checksum, so the file is damaged there. Nothing from there on was read. Restore the "
+        "file from a copy.",
+    )
 
 
 class Watch:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from weft.errors import FencedError, TopicError, UsageError
 from weft.log._api import FROM_START, AssignmentListener, LogRecord, TopicPartition
-from weft.log.embedded._append import store_offsets
+from weft.log.embedded._append import store_offsets, stored_offsets
 from weft.log.embedded._catalogue import Catalogue, Topic
 from weft.log.embedded._database import Shared
 from weft.log.embedded._fetch import Fetcher, Watch
@@ -153,12 +153,7 @@ class EmbeddedGroupConsumer:
         self._listener.on_assigned(added)
 
     def _committed_by_id(self) -> dict[int, int]:
-        return dict(
-            self._database.query(
-                "SELECT partition_id, next_offset FROM offsets WHERE group_id = ?",
-                (self._membership.group_id,),
-            )
-        )
+        return stored_offsets(self._database, self._membership.group_id)
 
     def _partition_ids(self, partitions: Iterable[int]) -> list[int]:
         return [topic.partition_id(partition) for partition in partitions for topic in self._topics]

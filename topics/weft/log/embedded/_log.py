@@ -20,9 +20,9 @@ from weft.log.embedded._compaction import compact
 from weft.log.embedded._database import Database, Shared
 from weft.log.embedded._group import EmbeddedGroupConsumer, companion_topics
 from weft.log.embedded._membership import Membership
+from weft.log.embedded._opening import check_pages, prepare_file
 from weft.log.embedded._producer import EmbeddedProducer
 from weft.log.embedded._reader import EmbeddedReader
-from weft.log.embedded._schema import prepare_file
 from weft.log.embedded._transaction import EmbeddedTransactionalProducer
 
 BUSY_TIMEOUT_S = 5.0
@@ -34,7 +34,7 @@ class EmbeddedLog:
     """Implements `weft.log.Log` on one file. Any thread may use it, and one at a time what it makes."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        prepare_file(path, busy_timeout_s)
+        self._pages_checked = prepare_file(path, busy_timeout_s)
         self._shared = Shared(path, busy_timeout_s)
         self._catalogue = Catalogue(self._shared)
         self.name = self._shared.name
@@ -81,10 +81,14 @@ class EmbeddedLog:
 
         Nothing runs by itself: whoever keeps the log open for long calls this now and then, from a thread of its
         own, since it reads what it cleans. Writers are held up for milliseconds at a time, and two calls at once do
-        no harm.
+        no harm. The first call also looks through all pages of a file that was too large for that when it was opened;
+        raises `LogError` when one is damaged.
         """
         database = Database(self._shared)
         try:
+            if not self._pages_checked:
+                check_pages(database.query, self._shared.path)
+                self._pages_checked = True
             return compact(
                 database, tombstone_delay_s=tombstone_delay_s, dirty_ratio_min=dirty_ratio_min
             )
@@ -100,7 +104,8 @@ def open_embedded(
 ) -> EmbeddedLog:
     """Open the log in this file, which is made if there is none.
 
-    Raises `UsageError` for a file that is not a log of Weft, is of another version, or cannot be opened;
-    `LogUnavailableError` when it stays locked for `busy_timeout_s`.
+    Raises `UsageError` for a file that is not a log of Weft, is of another version, or cannot be opened; `LogError`
+    for one that is damaged or read-only; `LogUnavailableError` when it stays locked for `busy_timeout_s`, or the disk
+    is full.
     """
     return EmbeddedLog(Path(path).resolve(), busy_timeout_s=busy_timeout_s)

@@ -141,6 +141,7 @@ class Membership:
 
     def heartbeat(self) -> None:
         """Renew the lease, and remove members that are gone. Who was itself removed sees that in its next view."""
+        self.database.check_still_there()
         with self.database.write():
             at_ms = now_ms()
             self.database.execute(

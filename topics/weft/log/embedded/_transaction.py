@@ -9,6 +9,7 @@ from typing import NoReturn
 from weft.errors import (
     CommitUnknownError,
     FencedError,
+    LogFullError,
     LogUnavailableError,
     TopicError,
     UsageError,
@@ -115,12 +116,14 @@ class EmbeddedTransactionalProducer:
         self._offsets.append((member, dict(next_offsets)))
 
     def commit(self, timeout_s: float) -> None:
-        """After a `FencedError`, `abort` ends the transaction; nothing of it was written."""
+        """After a `FencedError` or `LogFullError`, `abort` ends the transaction; nothing of it was written."""
         self._check_open()
         if self._records_by_partition or self._offsets:
             try:
                 with self._database.write(timeout_s):
                     self._write()
+            except LogFullError:
+                raise
             except LogUnavailableError as error:
                 raise CommitUnknownError(
                     f"Transaction of {self.transactional_id} not committed. {error}"
