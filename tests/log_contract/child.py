@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from weft.errors import FencedError
+from weft.errors import FencedError, LogFullError
 from weft.log import (
     FROM_END,
     FROM_START,
@@ -50,6 +50,28 @@ def commit_for_ever(log: Log, transactional_id: str, first_number: str, *topics:
         producer.commit(30.0)
         say(str(number))
         number += 1
+
+
+def commit_through(log: Log, transactional_id: str, *topics: str) -> None:
+    """As `commit_for_ever` with some text in the records; prints `full` whenever the disk is, and tries again."""
+    closed = input_closed()
+    producer = log.transactional_producer(transactional_id)
+    producer.fence(30.0)
+    number = 0
+    while not closed.is_set():
+        producer.begin()
+        for topic in topics:
+            for _ in range(2):
+                producer.append(topic, 0, b"%d" % number, b"%d %s" % (number, b"x" * 2000))
+        try:
+            producer.commit(30.0)
+        except LogFullError:
+            producer.abort(1.0)
+            say("full")
+            closed.wait(0.02)
+        else:
+            say(str(number))
+            number += 1
 
 
 class SayingListener:
@@ -211,6 +233,7 @@ def main() -> None:
     log = open_log(kafka=address) if backend == "kafka" else open_log(embedded=address)
     commands: dict[str, Callable[..., None]] = {
         "commit": commit_for_ever,
+        "commit-through": commit_through,
         "member": be_member,
         "dying-member": be_dying_member,
         "echo": echo,

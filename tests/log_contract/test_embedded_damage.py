@@ -308,6 +308,16 @@ def test_nothing_is_lost_when_the_last_write_never_ended(killed: tuple[Path, str
     assert found == [b"%d" % (number // 2) for number in range(len(found))]
 
 
+def test_file_is_refused_when_its_end_was_cut_off_and_its_write_ahead_log_lacks_it(
+    killed: tuple[Path, str, int],
+) -> None:
+    path, _topic, _told = killed
+    with path.open("r+b") as file:
+        file.truncate(3 * PAGE_BYTES)
+    with pytest.raises(LogError, match=r"its end was cut off \(\d+ of \d+ pages are missing\)"):
+        open_embedded(path)
+
+
 def test_second_opener_is_not_disturbed_when_the_first_looks(
     killed: tuple[Path, str, int],
 ) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from weft.errors import AlreadyStartedError, WorkflowFailedError
+from weft.errors import AlreadyStartedError, CorruptRecordError, WorkflowFailedError
 from weft.records import FailureInfo
 
 _STYLES = {
@@ -29,6 +29,7 @@ _PIPED_WIDTH = 200
 _ERROR_FIELDS: dict[type[BaseException], tuple[str, ...]] = {
     WorkflowFailedError: ("workflow_id", "run_id", "status", "type", "details"),
     AlreadyStartedError: ("run_id",),
+    CorruptRecordError: ("topic", "partition", "offset", "why"),
 }
 """What an error tells a program beside its text."""
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.codec import encode
-from weft.errors import CommitUnknownError, FencedError, LogError, LogUnavailableError
+from weft.errors import CommitUnknownError, FencedError, LogError, LogFullError, LogUnavailableError
 from weft.host import HOST, Host
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
@@ -43,6 +43,7 @@ _COMMITTED_TIMEOUT_S = 10.0
 _RECOVERIES_MAX = 20
 """Commits that may fail in a row before the worker gives up and says so."""
 _RECOVERY_PAUSE_S = 0.2
+_FULL_PAUSE_S = 1.0
 _REPORT_S = 0.5
 
 
@@ -188,11 +189,12 @@ class PartitionOwner:
 
         Counted apart from failed commits: an idle worker commits nothing that would set their count back.
         """
-        self._poll_failures += 1
+        # A full disk loses nothing, and ends when somebody makes room: it is waited for as long as it takes.
+        self._poll_failures += not isinstance(error, LogFullError)
         if self._poll_failures > _RECOVERIES_MAX:
             raise error
         logger.warning("the log cannot be read: %s", error)
-        self._host.sleep(_RECOVERY_PAUSE_S * min(self._poll_failures, 10))
+        self._host.sleep(_RECOVERY_PAUSE_S * min(max(self._poll_failures, 1), 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
         batch = Batch(self._namespace, self._guard.interrupted_count)
@@ -387,12 +389,17 @@ class PartitionOwner:
         """The commit did not happen, or nobody knows: forget everything, and read back what the log says."""
         problem: LogError | None = error
         while problem is not None:
-            self._failures += 1
+            is_full = isinstance(problem, LogFullError)
+            self._failures += not is_full
             self._metrics.transaction_aborts.labels(_reason(problem)).inc()
             if self._failures > _RECOVERIES_MAX:
                 raise problem
             logger.warning("a commit failed (%s); rebuilding %s", problem, sorted(self._assigned))
-            self._host.sleep(_RECOVERY_PAUSE_S * min(self._failures - 1, 10))
+            self._host.sleep(
+                _FULL_PAUSE_S if is_full else _RECOVERY_PAUSE_S * min(self._failures - 1, 10)
+            )
+            if is_full and self._stopping.is_set():
+                return  # everything is forgotten already, and the log has all that was committed
             try:
                 self._start_over()
                 problem = None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from weft.activity import Activity
-from weft.errors import LogError, TopicError, UsageError
+from weft.errors import CommitUnknownError, LogError, TopicError, UsageError
 from weft.host import HOST, Host, Thread
 from weft.log import Log
 from weft.metrics import WorkerMetrics
@@ -120,7 +120,7 @@ class Worker:
             self._start_activities(runner, slot.instance_id, partition_count)
             cleaning = asyncio.create_task(self._clean())
             try:
-                await self._watch()
+                await self._watch(cleaning)
             finally:
                 cleaning.cancel()
         finally:
@@ -128,7 +128,7 @@ class Worker:
             inline.close()
             runner.close()
             slot.release()
-        self._raise_errors()
+        self._raise_errors(cleaning)
 
     def _check_topics(self) -> int:
         admin = self._log.admin()
@@ -187,20 +187,26 @@ class Worker:
             worker.start()
             self._activity_workers.append(worker)
 
-    async def _watch(self) -> None:
+    async def _watch(self, cleaning: asyncio.Task[None]) -> None:
         while not self._stopping.is_set():
             owner_died = self._owner_thread is not None and not self._owner_thread.is_alive()
-            if owner_died or any(worker.error for worker in self._activity_workers):
+            if (
+                owner_died
+                or cleaning.done()
+                or any(worker.error for worker in self._activity_workers)
+            ):
                 return
             await asyncio.sleep(_WATCH_S)
 
     async def _clean(self) -> None:
-        """The embedded log has no broker that would clean it."""
+        """The embedded log has no broker that would clean it. Raises LogError when the log turns out to be damaged."""
         while True:
             await asyncio.sleep(_CLEAN_S)
             try:
                 await asyncio.to_thread(self._log.compact)
             except LogError as error:
+                if not (error.retriable or isinstance(error, CommitUnknownError)):
+                    raise
                 logger.warning("the log could not be cleaned: %s", error)
 
     async def _drain(self) -> None:
@@ -210,7 +216,9 @@ class Worker:
         if self._owner_thread is not None:
             await asyncio.to_thread(self._owner_thread.join, self._drain_s + _STUCK_S)
 
-    def _raise_errors(self) -> None:
+    def _raise_errors(self, cleaning: asyncio.Task[None]) -> None:
+        if cleaning.done() and not cleaning.cancelled():
+            cleaning.result()
         if self._owner_error is not None:
             raise self._owner_error
         for worker in self._activity_workers:

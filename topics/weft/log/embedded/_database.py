@@ -257,8 +257,8 @@ def explained(error: sqlite3.Error, name: str, path: Path, at: str = "") -> LogE
 def _disk_problem(error: sqlite3.Error, name: str, path: Path) -> LogError:
     if _code(error) == sqlite3.SQLITE_FULL or _free_bytes(path) < _FREE_BYTES_MIN:
         return LogFullError(
-            f"The disk under {name} is full; nothing was written. Free some space on the disk of {path.parent}: a "
-            "worker then goes on by itself."
+            f"The disk under {name} is full; nothing was written. Free some space there ({path.parent}): a worker "
+            "that runs then goes on by itself."
         )
     if path.exists() and not is_writable(path):
         return read_only(name, path)

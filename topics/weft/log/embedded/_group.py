@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from weft.errors import FencedError, TopicError, UsageError
+from weft.errors import FencedError, LogUnavailableError, TopicError, UsageError
 from weft.log._api import FROM_START, AssignmentListener, LogRecord, TopicPartition
 from weft.log.embedded._append import store_offsets, stored_offsets
 from weft.log.embedded._catalogue import Catalogue, Topic
@@ -219,7 +220,9 @@ class EmbeddedGroupConsumer:
             self._tell_revoked(list(self._epoch_by_partition))
         finally:
             try:
-                self._membership.leave()
+                # Who cannot say that it leaves is missed when its lease is over.
+                with contextlib.suppress(LogUnavailableError):
+                    self._membership.leave()
             finally:
                 self._database.close()
 

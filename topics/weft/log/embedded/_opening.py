@@ -37,8 +37,8 @@ WHOLE_BYTES_MAX = 64 * 1024 * 1024
 _SMALL_TABLES = [table for table in TABLES if table != "records"]
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _RETRY_S = 0.005
-_ID_AT = slice(68, 72)
-"""Where SQLite's header has the application ID."""
+_PAGE_BYTES_AT, _PAGE_COUNT_AT, _ID_AT = slice(16, 18), slice(28, 32), slice(68, 72)
+"""Where SQLite's header has a page's size, the number of pages, and the application ID."""
 
 _WRONG_ENDS = f"""
 SELECT partition_id, end_offset FROM ends WHERE end_offset < 0 OR end_offset >= 1 << {OFFSET_BITS}
@@ -87,7 +87,7 @@ def _check_place(path: Path) -> None:
             "writable, and it must be a file."
         )
     if not is_writable(path):
-        raise read_only(f"The embedded log {path}", path)
+        raise read_only(str(path), path)
 
 
 def _prepare(path: Path) -> bool:
@@ -121,7 +121,6 @@ def _inspect(path: Path) -> bool | None:
             connection.execute("BEGIN")
             if _is_blank(connection, path):
                 return None
-            check_length(connection, path)
             if lost_commits is not None:
                 lost_commits.check()
             whole = path.stat().st_size <= WHOLE_BYTES_MAX
@@ -136,6 +135,8 @@ def _inspect(path: Path) -> bool | None:
 def _is_blank(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether a log can still be made of it. Raises `UsageError` for a file of somebody else, or of another version."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application_id == APPLICATION_ID:
+        check_length(connection, path)
     present = {
         row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     }
@@ -187,11 +188,12 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _explained(path: Path, error: sqlite3.DatabaseError) -> LogError | UsageError:
+    header = _header(path)
+    if _code(error) == sqlite3.SQLITE_CORRUPT and path.stat().st_size < _bytes_by(header):
+        return damaged(str(path), "its end was cut off")
     if _code(error) != sqlite3.SQLITE_NOTADB:
-        return explained(error, f"The embedded log {path}", path)
-    if _header(path)[_ID_AT] == APPLICATION_ID.to_bytes(4, "big") or _has_content(
-        _beside(path, "-wal")
-    ):
+        return explained(error, str(path), path)
+    if header[_ID_AT] == APPLICATION_ID.to_bytes(4, "big") or _has_content(_beside(path, "-wal")):
         return damaged(str(path), "its first page is no longer that of a log")
     return _not_ours(path, "it is not an SQLite file")
 
@@ -206,6 +208,12 @@ def _header(path: Path) -> bytes:
             return b""
         with path.open("rb") as file:
             return file.read(100)
+
+
+def _bytes_by(header: bytes) -> int:
+    """How large the file is by its header."""
+    page_bytes = int.from_bytes(header[_PAGE_BYTES_AT], "big")
+    return page_bytes * int.from_bytes(header[_PAGE_COUNT_AT], "big")
 
 
 def _not_ours(path: Path, why: str) -> UsageError:
