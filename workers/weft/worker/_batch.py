@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from weft.codec import encode
 from weft.log import Headers, LogRecord, TopicPartition
 from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
@@ -20,10 +18,8 @@ AttemptKey = tuple[str, int, int]
 class Batch:
     """The effects of one poll's turns. The owner commits `writes` and `next_offsets` together, then sends `replies`."""
 
-    def __init__(self, namespace: Namespace, interrupted_count: int = 0) -> None:
+    def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
-        self.interrupted_count = interrupted_count
-        """How often user code had been interrupted before this batch."""
         self._queue_topics: dict[str, str] = {}
         self.writes: list[Write] = []
         self.next_offsets: dict[TopicPartition, int] = {}
@@ -35,13 +31,13 @@ class Batch:
         self.inline_stale: list[tuple[int, AttemptKey]] = []
         """(partition, attempt) of activities that need not run in this process any more."""
         self.record_count = 0
+        self.planned_bytes = 0
+        """What is written here, and what the states will take that changed and are written at the end."""
 
-    def read(self, records: Iterable[LogRecord]) -> None:
-        """Note that these are handled: their offsets go into the transaction."""
-        offsets = self.next_offsets
-        for record in records:
-            offsets[record.topic, record.partition] = record.offset + 1
-            self.record_count += 1
+    def read(self, record: LogRecord) -> None:
+        """Note that this one is handled: its offset goes into the transaction."""
+        self.next_offsets[record.topic, record.partition] = record.offset + 1
+        self.record_count += 1
 
     def state(self, partition: int, key: bytes, value: bytes | None) -> None:
         self.writes.append((self._namespace.state, partition, key, value, ()))
@@ -51,24 +47,33 @@ class Batch:
         topic = self._queue_topics.get(queue)
         if topic is None:
             topic = self._queue_topics[queue] = self._namespace.tasks(queue)
-        self.writes.append((topic, partition, key, encode(task), ()))
+        self._add(topic, partition, key, encode(task))
 
     def event(self, partition: int, key: bytes, event: LifecycleEvent) -> None:
-        self.writes.append((self._namespace.events, partition, key, encode(event), ()))
+        self._add(self._namespace.events, partition, key, encode(event))
 
     def forward(
         self, source_partition: int, partition: int, key: bytes, value: bytes, headers: Headers
     ) -> None:
-        self.writes.append((self._namespace.messages, partition, key, value, headers))
+        self._add(self._namespace.messages, partition, key, value, headers)
         self.partitions.add(source_partition)
 
     def deadletter(self, partition: int, record: LogRecord, reason: str) -> None:
         """Put a record aside as it came, on a partition of ours, with where it came from and why it is here."""
         headers = labelled(record, reason)
-        self.writes.append(
-            (self._namespace.deadletters, partition, record.key, record.value, headers)
-        )
+        self._add(self._namespace.deadletters, partition, record.key, record.value, headers)
         self.partitions.add(partition)
+
+    def _add(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> None:
+        self.writes.append((topic, partition, key, value, headers))
+        self.planned_bytes += len(value or b"")
 
     def reply(self, to: ReplyTo | None, reply: Reply) -> None:
         if to is not None:

@@ -47,6 +47,7 @@ class Cell:
         "machine",
         "page_count",
         "pages",
+        "planned_bytes",
         "run",
         "sealed",
         "tail",
@@ -63,6 +64,8 @@ class Cell:
         self.machine: Machine | None = None
         self.tail: list[bytes] = []
         self.tail_bytes = 0
+        self.planned_bytes = 0
+        """With how much this cell is counted in the present batch."""
         self.pages: list[Page] = []
         """The sealed history of an open run, oldest first."""
         self.page_count = head.page_count if head else 0

@@ -22,6 +22,7 @@ from weft.topics import Namespace
 from weft.worker._batch import Batch
 from weft.worker._inline import InlineRunner
 from weft.worker._partition import Partition
+from weft.worker._room import Room
 from weft.worker._takeover import Takeover, fence_former_owners
 from weft.worker._watchdog import TurnWatchdog
 from weft.workflow import UNGUARDED, Guard, Workflow
@@ -30,8 +31,12 @@ logger = logging.getLogger("weft.worker")
 
 RECORDS_MAX = 1000
 """Records of one transaction: bounds its size, its latency and what a failed commit repeats."""
+INLINE_MAX = 1000
+"""Results of inline activities in one transaction."""
 DUE_MAX = 1000
-"""Timers and retries of one partition in one transaction."""
+"""Timers and retries in one transaction."""
+_FRESH_SHARE, _RECORDS_SHARE, _INLINE_SHARE = 0.2, 0.6, 0.5
+"""Of a batch's room: each of what those before it leave over; the rest is for what is due."""
 _REBUILD_RECORDS_MAX = 5000
 _IDLE_S = 0.1
 _LEASE_STEP_S = 0.5
@@ -86,7 +91,10 @@ class PartitionOwner:
         self._serving: dict[int, Partition] = {}
         self._takeovers: list[Takeover] = []
         self._fresh: list[Partition] = []
+        self._held: deque[LogRecord] = deque()
+        """Read, and left over by the last batch, which was full. Gone with their partition."""
         self._inline_results: deque[tuple[object, str, ResultsRecord]] = deque()
+        self._batch_count = 0
         self._positions: dict[tuple[str, int], int] = {}
         self._assigned_at: dict[int, float] = {}
         self._joined_s = 0.0
@@ -166,7 +174,8 @@ class PartitionOwner:
         assert self._consumer is not None, "run() opens the consumer"
         self.last_step = self._host.monotonic()
         try:
-            records = self._consumer.poll(RECORDS_MAX, self._wait_s())
+            # While some are held, the poll is for the group's sake: what it brings is no more than is taken.
+            records = self._consumer.poll(1 if self._held else RECORDS_MAX, self._wait_s())
         except LogUnavailableError as error:
             self._wait_for_log(error)
             return
@@ -197,26 +206,29 @@ class PartitionOwner:
         self._host.sleep(_RECOVERY_PAUSE_S * min(max(self._poll_failures, 1), 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
-        batch = Batch(self._namespace, self._guard.interrupted_count)
+        batch = Batch(self._namespace)
+        room = Room(batch, self._guard, self._host)
         now_ms = int(self._host.time() * 1000)
         serving = self._serving
+        room.begin_part(_FRESH_SHARE)
         self._fresh = [
-            partition for partition in self._fresh if not partition.resume_blocked(batch, now_ms)
+            partition
+            for partition in self._fresh
+            if not partition.resume_blocked(batch, now_ms, room)
         ]
         served = [record for record in records if record.partition in serving]
         if len(served) < len(records):
             self._put_back([record for record in records if record.partition not in serving])
-        self._handle(served, batch, now_ms)
-        self._inline_results.extend(self._inline.take())
-        while self._inline_results and not self._is_cut_short(batch):
-            owner, workflow_id, result = self._inline_results.popleft()
-            # A result that was asked for before a failed commit belongs to a past that did not happen.
-            if isinstance(owner, Partition) and serving.get(owner.number) is owner:
-                owner.handle_result(workflow_id, result, batch, now_ms)
+        self._held.extend(served)
+        room.begin_part(_RECORDS_SHARE)
+        self._handle(batch, now_ms, room)
+        room.begin_part(_INLINE_SHARE)
+        self._handle_inline(batch, now_ms, room)
+        room.begin_part(1.0)
+        self._fire_due(batch, now_ms, room)
         passed_s = self._lease_time(len(records))
         for partition in serving.values():
-            if not self._is_cut_short(batch):
-                partition.fire_due(batch, now_ms, DUE_MAX)
+            if room.is_left:
                 partition.watch_leases(batch, now_ms, passed_s)
             partition.flush(batch)
         if batch.inline:
@@ -227,20 +239,35 @@ class PartitionOwner:
             self._inline.cancel([(serving[number], key) for number, key in batch.inline_stale])
         return batch
 
-    def _handle(self, records: Sequence[LogRecord], batch: Batch, now_ms: int) -> None:
-        """Take these records' turns, up to one whose workflow had to be interrupted: the rest is read again."""
-        serving, guard, interrupted_count = self._serving, self._guard, batch.interrupted_count
-        for position, record in enumerate(records):
-            if guard.interrupted_count != interrupted_count:
-                self._put_back(records[position:])
-                records = records[:position]
-                break
+    def _handle(self, batch: Batch, now_ms: int, room: Room) -> None:
+        """Take the turns of what was read, as far as there is room: the rest is held for the next batch."""
+        held, serving = self._held, self._serving
+        while held and room.is_left:
+            record = held.popleft()
+            batch.read(record)
             serving[record.partition].handle(record, batch, now_ms)
-        batch.read(records)
 
-    def _is_cut_short(self, batch: Batch) -> bool:
-        """A workflow's code took seconds: commit at once, and poll, before others of its kind take more of them."""
-        return self._guard.interrupted_count != batch.interrupted_count
+    def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> None:
+        self._inline_results.extend(self._inline.take())
+        for _ in range(min(INLINE_MAX, len(self._inline_results))):
+            if not room.is_left:
+                return
+            owner, workflow_id, result = self._inline_results.popleft()
+            # A result that was asked for before a failed commit belongs to a past that did not happen.
+            if isinstance(owner, Partition) and self._serving.get(owner.number) is owner:
+                owner.handle_result(workflow_id, result, batch, now_ms)
+
+    def _fire_due(self, batch: Batch, now_ms: int, room: Room) -> None:
+        """What is due, shared out among the partitions; another one begins every time."""
+        partitions = list(self._serving.values())
+        self._batch_count += 1
+        first = self._batch_count % max(len(partitions), 1)
+        left = DUE_MAX
+        for position, partition in enumerate(partitions[first:] + partitions[:first]):
+            share = max(1, left // (len(partitions) - position))
+            left -= partition.fire_due(batch, now_ms, share, room)
+            if left <= 0 or not room.is_left:
+                return
 
     def _lease_time(self, record_count: int) -> float:
         """How much time has passed for those whose heartbeats lie on the log by now: none while there is more to read.
@@ -249,7 +276,7 @@ class PartitionOwner:
         """
         now_s = self._host.monotonic()
         passed_s, self._looked_s = now_s - self._looked_s, now_s
-        return min(passed_s, _LEASE_STEP_S) if record_count < RECORDS_MAX else 0.0
+        return 0.0 if self._held or record_count >= RECORDS_MAX else min(passed_s, _LEASE_STEP_S)
 
     def _put_back(self, records: Sequence[LogRecord]) -> None:
         """Read again what came before its partition was served (delivered while its pause took effect)."""
@@ -300,7 +327,7 @@ class PartitionOwner:
             logger.warning("no reply to %r, partition %s: %s", to.client, to.partition, error)
 
     def _wait_s(self) -> float:
-        if self._takeovers or self._fresh or self._inline_results:
+        if self._takeovers or self._fresh or self._held or self._inline_results:
             return 0.0
         wait_s = _INLINE_WAIT_S if self._inline.running else _IDLE_S
         due = [
@@ -377,6 +404,7 @@ class PartitionOwner:
             if partition is not None:
                 partition.close()
         self._fresh = [partition for partition in self._fresh if partition.number in self._serving]
+        self._held = deque(record for record in self._held if record.partition in self._serving)
         for takeover in list(self._takeovers):
             takeover.drop(partitions)
             if not takeover.numbers:

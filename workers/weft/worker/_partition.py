@@ -54,6 +54,7 @@ from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell, page_key
 from weft.worker._progress import activity_id_of
+from weft.worker._room import Room
 from weft.worker._turn import Turn
 from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
@@ -100,10 +101,11 @@ class Partition:
             watch=self._watch,
             guard=guard,
         )
-        self._guard = guard
         self._to_try: deque[str] | None = None
         self._clock: list[tuple[int, str]] = []
         self._dirty: dict[str, Cell] = {}
+        self._grown_bytes = 0
+        """How much more the changed states will take than the batch knows."""
         self._handlers: dict[str, Callable[[LogRecord, Batch, int], None]] = {
             namespace.signals: self._on_signals,
             namespace.results: self._on_results,
@@ -150,21 +152,21 @@ class Partition:
             self._set_clock(cell, head.next_due_ms)
         self._pages = {}
 
-    def resume_blocked(self, batch: Batch, now_ms: int) -> bool:
+    def resume_blocked(self, batch: Batch, now_ms: int, room: Room | None = None) -> bool:
         """Try every blocked run again: this worker's code may be the one that fits.
 
-        False when the code of one had to be interrupted: the others are tried in the next batch, so that the partition
-        is served in between.
+        False when `room` is used up: the others are tried in the next batch, so that the partition is served in
+        between.
         """
         if self._to_try is None:
             self._to_try = deque(
                 cell.workflow_id for cell in self.cells.values() if cell.status == "blocked"
             )
-        interrupted_count = self._guard.interrupted_count
-        while self._to_try and self._guard.interrupted_count == interrupted_count:
+        while self._to_try and (room is None or room.is_left):
             cell = self.cells.get(self._to_try.popleft())
             if cell is not None and cell.status == "blocked":
                 self._try_again(cell, batch, now_ms)
+                self._plan(batch)
         return not self._to_try
 
     def _unload(self, workflow_id: str, rest: str) -> None:
@@ -184,6 +186,7 @@ class Partition:
             self._handlers[record.topic](record, batch, now_ms)
         except MalformedError as error:
             self._put_aside(record, batch, str(error))
+        self._plan(batch)
 
     def handle_result(
         self, workflow_id: str, result: ResultsRecord, batch: Batch, now_ms: int
@@ -194,23 +197,27 @@ class Partition:
             self._drop_result(result, "no such workflow", batch)
         else:
             self._take_result(cell, result, batch, now_ms)
+            self._plan(batch)
 
-    def fire_due(self, batch: Batch, now_ms: int, count_max: int) -> int:
-        """Let what is due happen, oldest first, one item a workflow at a time; returns how many did.
+    def fire_due(self, batch: Batch, now_ms: int, count_max: int, room: Room | None = None) -> int:
+        """Let what is due happen, oldest first; returns how many did.
 
-        Stops when a workflow's code had to be interrupted: what was done is committed before anything else waits.
+        One item a workflow, and the next one when every other had its turn: a thousand timers of one must not hold up
+        the others'. Stops when `count_max` have happened or `room` is used up.
         """
-        fired, interrupted_count = 0, self._guard.interrupted_count
-        while fired < count_max and self._clock and self._clock[0][0] <= now_ms:
-            if self._guard.interrupted_count != interrupted_count:
-                break
-            due_ms, workflow_id = heapq.heappop(self._clock)
-            cell = self.cells.get(workflow_id)
-            if cell is None or cell.due_ms != due_ms:
-                continue
-            cell.due_ms = 0
-            self._fire(cell, batch, now_ms)
-            fired += 1
+        fired = 0
+        while entries := self._due_entries(now_ms, count_max - fired):
+            for position, (due_ms, workflow_id) in enumerate(entries):
+                if room is not None and not room.is_left:
+                    for entry in entries[position:]:
+                        heapq.heappush(self._clock, entry)
+                    return fired
+                cell = self.cells.get(workflow_id)
+                if cell is not None and cell.due_ms == due_ms:
+                    cell.due_ms = 0
+                    self._fire(cell, batch, now_ms)
+                    self._plan(batch)
+                    fired += 1
         return fired
 
     def watch_leases(self, batch: Batch, now_ms: int, passed_s: float) -> None:
@@ -227,7 +234,15 @@ class Partition:
         if decision is not None and decision.events:
             self._turn.take(cell, decision, batch)
             self._touch(cell)
+            self._plan(batch)
             self.lost["silent"] += 1
+
+    def _due_entries(self, now_ms: int, count_max: int) -> list[tuple[int, str]]:
+        """Take at most so many entries that are due off the clock."""
+        clock, entries = self._clock, list[tuple[int, str]]()
+        while len(entries) < count_max and clock and clock[0][0] <= now_ms:
+            entries.append(heapq.heappop(clock))
+        return entries
 
     def next_due_ms(self) -> int:
         """When something is due next; 0 is never."""
@@ -245,6 +260,7 @@ class Partition:
             for key, value in cell.seal():
                 batch.state(self.number, key, value)
             batch.state(self.number, cell.key, cell.encode_head())
+            cell.planned_bytes = 0
             self._count(cell, cell.status)
             self._watch.settle(cell, batch)
             if cell.ended:
@@ -609,8 +625,14 @@ class Partition:
             self._watch.begin(cell.workflow_id, run)
         return run
 
+    def _plan(self, batch: Batch) -> None:
+        batch.planned_bytes += self._grown_bytes
+        self._grown_bytes = 0
+
     def _touch(self, cell: Cell) -> None:
         self._dirty[cell.workflow_id] = cell
+        self._grown_bytes += cell.tail_bytes - cell.planned_bytes
+        cell.planned_bytes = cell.tail_bytes
         self._set_clock(cell, self._turn.next_look_ms(cell))
 
     def _set_clock(self, cell: Cell, due_ms: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import accumulate
 
 from weft.errors import (
     CommitUnknownError,
@@ -24,6 +25,7 @@ from weft.log.embedded._database import Database, Shared
 QUEUE_RECORDS_MAX = 100_000
 QUEUE_BYTES_MAX = 256 * 1024 * 1024
 _COMMIT_RECORDS_MAX = 2_000
+_COMMIT_BYTES_MAX = 8 * 1024 * 1024
 """More would keep other writers waiting for tens of milliseconds."""
 _CLOSE_TIMEOUT_S = 10.0
 
@@ -124,8 +126,8 @@ class EmbeddedProducer:
             with self._work:
                 while not self._queue and not self._closing:
                     self._work.wait()
-                batch = self._queue[:_COMMIT_RECORDS_MAX]
-                del self._queue[:_COMMIT_RECORDS_MAX]
+                batch = _first_of(self._queue)
+                del self._queue[: len(batch)]
             if not batch:
                 self._database.close()
                 return
@@ -170,6 +172,14 @@ class EmbeddedProducer:
                 )
                 deliveries.append((callback, gone, partition, -1))
         return deliveries
+
+
+def _first_of(queue: list[_Queued]) -> list[_Queued]:
+    """What is committed next: one record at least, and no more than others should wait for."""
+    first = queue[:_COMMIT_RECORDS_MAX]
+    sizes = accumulate(size_bytes for _topic, _partition, _record, size_bytes, _callback in first)
+    fitting_count = sum(size_bytes <= _COMMIT_BYTES_MAX for size_bytes in sizes)
+    return first[: max(1, fitting_count)]
 
 
 def _failed(batch: list[_Queued], error: LogError) -> list[_Delivery]:

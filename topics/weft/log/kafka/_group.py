@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from weft.errors import FencedError, InvariantViolation, LogError, LogUnavailableError, UsageError
 from weft.log._api import FROM_START, AssignmentListener, LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._admin import KafkaAdmin
 from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._flood import FLOOD_PAUSE_S, Flood
 from weft.log.kafka._orphans import OrphanWatch
 from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._records import first_error, records_of
@@ -55,6 +56,7 @@ class KafkaGroupConsumer:
         """In the present call of `poll`: what was read from these before is not ours to hand out any more."""
         self._broken: BaseException | None = None
         self._error: LogError | None = None
+        self._flood = Flood(len(topics))
         self._closed = False
         self._client = Consumer(settings, logger=logger)
         self._subscribe()
@@ -98,19 +100,15 @@ class KafkaGroupConsumer:
             raise error
         self._look_for_orphans()
         try:
-            first = self._client.poll(timeout_s)
-            if first is None:
-                return []
-            # `consume` waits for as many records as it is asked for, or the whole timeout: so none.
-            messages = [first]
-            self._given_up.clear()
-            if records_max > 1:
-                messages += self._client.consume(records_max - 1, 0)
+            messages = self._of_the_others(records_max) or self._taken(records_max, timeout_s)
+            self._flood.note(messages, records_max)
         except KafkaException as exception:
             raise self._failure(kafka_error(exception), "Reading") from exception
         except BaseException as exception:
             self._broken = exception
             raise
+        if not messages:
+            return []
         records = records_of(messages)
         if self._given_up:
             gone = self._given_up
@@ -118,6 +116,31 @@ class KafkaGroupConsumer:
         if len(records) < len(messages):
             self._note_error(first_error(messages, self._name), records)
         return records
+
+    def _taken(self, records_max: int, timeout_s: float) -> list[Message]:
+        first = self._client.poll(timeout_s)
+        if first is None:
+            return []
+        self._given_up.clear()
+        if records_max == 1:
+            return [first]
+        # `consume` waits for as many records as it is asked for, or the whole timeout: so none.
+        return [first, *self._client.consume(records_max - 1, 0)]
+
+    def _of_the_others(self, records_max: int) -> list[Message]:
+        """What the other topics have, when one has filled the client's queue for a while: it is held back meanwhile."""
+        flooding = self._flood.topic_to_hold_back()
+        if not flooding:
+            return []
+        serving = sorted(self._owned - self._paused)
+        self._client.pause([TopicPartition(flooding, number) for number in serving])
+        try:
+            return self._taken(records_max, FLOOD_PAUSE_S)
+        finally:
+            still_serving = (self._owned - self._paused).intersection(serving)
+            resumed = [TopicPartition(flooding, number) for number in still_serving]
+            self._client.resume(resumed)
+            wake(self._client, resumed)
 
     def _note_error(self, error: LogError | None, records: Sequence[LogRecord]) -> None:
         """Raise it, unless there are records to hand out first."""

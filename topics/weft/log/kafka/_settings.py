@@ -65,6 +65,10 @@ class ClientSettings:
     def group(self, group: str, instance_id: str | None, session_timeout_s: float) -> Settings:
         session_ms = round(session_timeout_s * 1000)
         defaults: Settings = _CONSUMER | {
+            # All topics share one queue in the client, first come, first served, and while it is this full none is
+            # fetched. So a backlog of one topic must fill it for moments only.
+            "queued.min.messages": 2000,
+            "fetch.message.max.bytes": 128 * 1024,
             # A rebalance begins for a member with its next heartbeat, and takes two rounds.
             "heartbeat.interval.ms": max(1, min(session_ms // 3, 300)),
             "session.timeout.ms": session_ms,
