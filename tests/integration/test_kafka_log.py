@@ -306,6 +306,31 @@ def test_everything_goes_on_when_the_broker_was_killed_and_is_back(namespace: st
         producer.close()
 
 
+def test_static_member_goes_on_when_its_coordinator_was_away_for_longer_than_its_session(
+    namespace: str,
+) -> None:
+    """The client then says that somebody else has its instance ID, which is not so."""
+    with start_broker() as cluster, ExitStack() as stack:
+        kit = Kit(cluster.address, namespace, stack)
+        orders = kit.topic("orders")
+        member = kit.member(orders, instance_id="worker-0")
+        member.until_owns({0})
+        cluster.stop()
+        time.sleep(6.5)  # nobody polls: the worker is busy with a commit that has no answer
+        cluster.restart()
+        time.sleep(2.0)
+        producer = kit.log.producer()
+        producer.produce(orders, 0, b"key", b"after")
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not member.records:
+            assert time.monotonic() < deadline_s, "it does not read again"
+            with suppress(LogUnavailableError):
+                member.records += member.consumer.poll(10, 0.1)
+            producer.poll(0)
+        assert member.owned == {0}
+        producer.close()
+
+
 def commit(
     producer: KafkaTransactionalProducer, next_offsets: dict[tuple[str, int], int], member: Member
 ) -> None:

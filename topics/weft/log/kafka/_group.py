@@ -15,7 +15,7 @@ from weft.log.kafka._errors import kafka_error, log_error
 from weft.log.kafka._flood import FLOOD_PAUSE_S, Flood
 from weft.log.kafka._orphans import OrphanWatch
 from weft.log.kafka._positions import starting_points, wake
-from weft.log.kafka._records import first_error, records_of
+from weft.log.kafka._records import fenced_error, first_error, records_of
 from weft.log.kafka._settings import Settings, logger
 from weft.log.kafka._transaction import KafkaMember
 
@@ -32,7 +32,8 @@ class KafkaGroupConsumer:
     """Implements `weft.log.GroupConsumer`.
 
     An error that the listener raises comes out of `poll` or `close`, and ends this consumer: records may have been
-    taken from the client that nobody has seen, so every further call but `close` raises it again.
+    taken from the client that nobody has seen, so every further call but `close` raises it again. When the client says
+    that another process has its instance ID, the group is asked whether that is true; if not, it is joined anew.
     """
 
     def __init__(
@@ -58,9 +59,18 @@ class KafkaGroupConsumer:
         self._error: LogError | None = None
         self._flood = Flood(len(topics))
         self._closed = False
+        self._fenced: FencedError | None = None
+        """What the client says; it may be wrong."""
+        self._member_id = ""
+        self._settings = settings
         self._client = Consumer(settings, logger=logger)
+        self._join()
+
+    def _join(self) -> None:
+        """For the first time, or with a new client after the former one was fenced."""
         self._subscribe()
-        self._orphans = OrphanWatch(self._is_whole) if "group.instance.id" in settings else None
+        is_static = "group.instance.id" in self._settings
+        self._orphans = OrphanWatch(self._is_whole) if is_static else None
 
     def _subscribe(self) -> None:
         self._client.subscribe(
@@ -69,6 +79,34 @@ class KafkaGroupConsumer:
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
+
+    def _join_anew(self) -> None:
+        self._client.close()
+        left = sorted(self._owned)
+        self._owned.clear()
+        self._paused.clear()
+        if left:
+            self._listener.on_lost(left)
+        self._client = Consumer(self._settings, logger=logger)
+        self._join()
+
+    def _look_at_fence(self, fenced: FencedError) -> None:
+        """Join anew unless another process has this member's instance ID: then it raises `FencedError`.
+
+        The client takes itself for fenced too when it lost touch with its coordinator for a session and is not polled
+        at once when that is back: it forgets its member ID and goes on with heartbeats (librdkafka issue 3437). The
+        coordinator of a group of three brokers may well be away for so long when one of them dies.
+        """
+        instance_id = str(self._settings.get("group.instance.id", ""))
+        holder = self._new_admin().member_id(self._group, instance_id, _LOOKUP_TIMEOUT_S)
+        if holder and holder != self._member_id:
+            self._broken = fenced
+            raise fenced
+        logger.warning(
+            "%s lost touch with group %s for a session, and joins it anew", instance_id, self._group
+        )
+        self._join_anew()
+        self._fenced = None
 
     def _is_whole(self) -> bool | None:
         """Whether every partition has an owner."""
@@ -95,6 +133,8 @@ class KafkaGroupConsumer:
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]:
         """Raises `FencedError` when another process joined with this member's instance ID; that does not pass."""
         self._check_usable()
+        if self._fenced is not None:
+            self._look_at_fence(self._fenced)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -145,13 +185,16 @@ class KafkaGroupConsumer:
     def _note_error(self, error: LogError | None, records: Sequence[LogRecord]) -> None:
         """Raise it, unless there are records to hand out first."""
         if isinstance(error, FencedError):
-            self._broken = error
-        if error is not None:
+            self._fenced = error
+            if not records:
+                self._look_at_fence(error)
+        elif error is not None:
             if not records:
                 raise error
             self._error = error
 
-    def _on_assign(self, _client: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
+        self._member_id = client.memberid() or self._member_id
         numbers = sorted(one.partition for one in assigned)
         if not numbers:
             return
@@ -290,10 +333,10 @@ class KafkaGroupConsumer:
         return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
 
     def _failure(self, error: KafkaError, what: str) -> LogError:
-        failure = log_error(error, f"{what} on {self._name} failed")
-        if error.fatal():
-            self._broken = failure
-        return failure
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._fenced = fenced_error(error, self._name)
+            return self._fenced
+        return log_error(error, f"{what} on {self._name} failed")
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -49,12 +49,16 @@ def first_error(messages: Sequence[Message], name: str) -> LogError | None:
             logger.warning("reading from %s: %s", name, error)
             continue
         if error.code() == KafkaError._FATAL:
-            # The library hides the reason's code. A consumer has only this one.
-            return FencedError(
-                f"Another process joined the group on {name} with this member's instance ID and has its partitions now "
-                f"({error.str()}). Two processes must not share an instance ID; this one cannot go on."
-            )
+            return fenced_error(error, name)
         topic = message.topic()
         where = f"{topic}-{message.partition()} of {name}" if topic else name
         return log_error(error, f"Reading from {where} failed")
     return None
+
+
+def fenced_error(error: KafkaError, name: str) -> FencedError:
+    """For a fatal error of a consumer. The library hides the reason's code, but a consumer has only this one."""
+    return FencedError(
+        f"Another process joined the group on {name} with this member's instance ID and has its partitions now "
+        f"({error.str()}). Two processes must not share an instance ID; this one cannot go on."
+    )
