@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest $(PYTEST_ARGS)
 KAFKA := $(RUN) deploy/kafka/broker.py
 
-.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench simulate requirements schemas lock clean
+.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench simulate torture requirements schemas lock clean
 
 help: ## Say what there is.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ bench: $(READY) ## Run the benchmarks (BENCH_ARGS="--backend kafka --only W1,W2 
 
 simulate: $(READY) ## Run simulated systems with faults (SEED=n repeats one, RUNS=n, MUTANT=name breaks a rule).
 	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT))
+
+torture: $(READY) ## Kill, freeze and restart brokers and workers under load, then check everything (MINUTES=10 SEED=n).
+	deploy/setup.sh
+	$(RUN) -m tests.torture --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 requirements: $(READY) ## Show which tests show which requirement.
 	$(RUN) -m tests.support.requirements

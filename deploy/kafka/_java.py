@@ -67,7 +67,7 @@ class JavaRuntime:
         folder = layout.node_folder(node)
         with (folder / "broker.log").open("ab") as log:
             process = subprocess.Popen(
-                [*_command(folder, heap="1g"), "kafka.Kafka", str(folder / "server.properties")],
+                [*_command(folder, heap=_heap(layout)), "kafka.Kafka", str(folder / "server.properties")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True,
             )  # fmt: skip
         detach(process)
@@ -126,6 +126,11 @@ def _own_settings(layout: Layout, node: Node) -> dict[str, str]:
 def _command(folder: Path, heap: str) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={(folder / 'log4j2.properties').as_uri()}"
     return [_java(), f"-Xmx{heap}", "-XX:+UseG1GC", logging, "-cp", f"{_jars_folder()}{os.sep}*"]
+
+
+def _heap(layout: Layout) -> str:
+    """Several brokers of one machine share it."""
+    return "1g" if len(layout.nodes) == 1 else "512m"
 
 
 def _java() -> str:

@@ -1,0 +1,121 @@
+"""One worker process under torture: `python -m tests.torture.child ...`.
+
+SIGTERM drains it; SIGUSR1 makes it write down what it holds in memory. It ends with its parent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import hashlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.torture.flows import ACTIVITIES, WORKFLOWS
+from weft.cli._logging import log_of_a_worker
+from weft.codec import encode
+from weft.core import Run, next_due_ms
+from weft.log import open_log
+from weft.worker import Worker
+
+CONCURRENCY = 200
+DRAIN_S = 10.0
+_ORPHAN_POLL_S = 0.5
+
+
+def run_fields(run: Run) -> str:
+    """A run as text that is the same wherever the run is: for comparing across processes."""
+    plain = dataclasses.replace(run, due_heap=[])
+    return f"{msgspec.json.encode(plain, order='sorted').decode()} due {next_due_ms(run)}"
+
+
+def digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()
+
+
+def held(worker: Worker) -> dict[str, dict[str, dict[str, Any]]]:
+    """What the worker has in memory of each partition: `{number: {workflow ID: {head, pages, run}}}`."""
+    owner = worker._owner
+    assert owner is not None, "asked of workflow workers only"
+    return {
+        str(number): {
+            cell.workflow_id: {
+                "head": digest(encode(cell.head)),
+                "pages": [digest(encode(page)) for page in cell.pages],
+                "run": run_fields(cell.run) if cell.run is not None else None,
+            }
+            for cell in list(partition.cells.values())
+        }
+        for number, partition in list(owner._serving.items())
+    }
+
+
+def write_whole(file: Path, value: object) -> None:
+    """The file is there with all of it, or not at all."""
+    part = file.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(value))
+    part.rename(file)
+
+
+def end_with_parent() -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_ORPHAN_POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    log = open_log(kafka=arguments.kafka)
+    owns = arguments.role == "workflows"
+    worker = Worker(
+        log,
+        namespace=arguments.namespace,
+        workflows=WORKFLOWS if owns else (),
+        activities=ACTIVITIES,
+        queues=[] if owns else None,
+        instance_id=arguments.instance_id,
+        concurrency=CONCURRENCY,
+        drain_s=DRAIN_S,
+        session_timeout_s=arguments.session_timeout_s,
+    )
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: write_whole(Path(arguments.dump), held(worker)))
+    try:
+        await worker.run()
+    finally:
+        log.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=("workflows", "activities"))
+    parser.add_argument("--kafka", required=True)
+    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--instance-id", required=True)
+    parser.add_argument("--dump", required=True)
+    parser.add_argument("--session-timeout-s", type=float, required=True)
+    arguments = parser.parse_args()
+    end_with_parent()
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+    )
+    log_of_a_worker(debug=False)
+    asyncio.run(serve(arguments))
+
+
+if __name__ == "__main__":
+    main()
