@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from deploy.kafka._probe import free_ports
-from deploy.kafka.broker import start_broker
+from deploy.kafka.broker import start_broker, start_cluster
 
 from weft.errors import (
     CommitUnknownError,
@@ -304,6 +304,24 @@ def test_everything_goes_on_when_the_broker_was_killed_and_is_back(namespace: st
         assert time.monotonic() - began_s < PATIENCE_S
         assert member.consumer.committed([(orders, 0)], PATIENCE_S) == {(orders, 0): 2}
         producer.close()
+
+
+@pytest.mark.timeout(240)
+def test_topics_are_described_when_the_controller_that_the_client_knows_has_died(
+    namespace: str,
+) -> None:
+    """With three brokers the others serve on, and tell of another controller."""
+    with start_cluster(3) as cluster:
+        log = open_kafka(cluster.address)
+        admin = log.admin()
+        orders = f"{namespace}.orders"
+        admin.create_topics([TopicSpec(orders, 1, replication=3)])
+        for _ in range(2):
+            controller_id = admin._metadata(PATIENCE_S).controller_id
+            (broker,) = [one for one in cluster.brokers if one.node_id == controller_id]
+            broker.kill()
+            assert set(admin.describe_topics([orders])) == {orders}
+            cluster.restart()
 
 
 def test_static_member_goes_on_when_its_coordinator_was_away_for_longer_than_its_session(

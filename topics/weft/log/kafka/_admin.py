@@ -27,6 +27,8 @@ from weft.log.kafka._errors import kafka_error, log_error
 from weft.log.kafka._settings import Settings, logger
 
 _POLL_S = 0.02
+_FIRST_TRY_S = 3.0
+"""For looking at topics; each further try has twice as long."""
 
 
 class KafkaAdmin:
@@ -35,11 +37,15 @@ class KafkaAdmin:
     def __init__(self, settings: Settings, name: str) -> None:
         self._name = name
         self._last_error = ""
+        self._settings = settings | {"error_cb": self._note_error}
+        self._client = self._new_client()
+
+    def _new_client(self) -> AdminClient:
         try:
-            self._client = AdminClient(settings | {"error_cb": self._note_error}, logger=logger)
+            return AdminClient(self._settings, logger=logger)
         except KafkaException as exception:
             raise UsageError(
-                f"{name}: the settings are not what Kafka's client takes: {kafka_error(exception).str()}."
+                f"{self._name}: the settings are not what Kafka's client takes: {kafka_error(exception).str()}."
             ) from exception
 
     def _note_error(self, error: KafkaError) -> None:
@@ -97,10 +103,30 @@ class KafkaAdmin:
     def describe_topics(
         self, names: Sequence[str], timeout_s: float = 30.0
     ) -> dict[str, TopicInfo]:
+        """A client that gets no answer is replaced on the way.
+
+        It goes on waiting for the controller that it was told of first, also when that has died and another serves.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        try_s = _FIRST_TRY_S
+        while True:
+            remaining_s = deadline_s - time.monotonic()
+            client = self._client
+            try:
+                return self._describe(client, names, min(try_s, remaining_s))
+            except LogUnavailableError:
+                if remaining_s <= try_s:
+                    raise
+                try_s *= 2
+                self._client = self._new_client()
+
+    def _describe(
+        self, client: AdminClient, names: Sequence[str], timeout_s: float
+    ) -> dict[str, TopicInfo]:
         if not names:
             return {}
         partitions: dict[str, list[Any]] = {}
-        descriptions = self._client.describe_topics(
+        descriptions = client.describe_topics(
             TopicCollection(list(names)), request_timeout=timeout_s
         )
         for name, future in descriptions.items():
@@ -112,19 +138,21 @@ class KafkaAdmin:
                     raise log_error(
                         error, f"Topic {name} of {self._name} could not be looked at"
                     ) from exception
-        configs = self._configs(list(partitions), timeout_s)
+        configs = self._configs(client, list(partitions), timeout_s)
         return {
             name: _info(name, partitions[name], configs[name])
             for name in partitions
             if name in configs
         }
 
-    def _configs(self, names: list[str], timeout_s: float) -> dict[str, dict[str, str]]:
+    def _configs(
+        self, client: AdminClient, names: list[str], timeout_s: float
+    ) -> dict[str, dict[str, str]]:
         if not names:
             return {}
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
         configs: dict[str, dict[str, str]] = {}
-        futures = self._client.describe_configs(resources, request_timeout=timeout_s)
+        futures = client.describe_configs(resources, request_timeout=timeout_s)
         for resource, future in futures.items():
             try:
                 entries = self._wait(future, timeout_s)
