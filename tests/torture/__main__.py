@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import secrets
 import shutil
 import sys
@@ -41,6 +42,8 @@ def main() -> int:
     seed = secrets.randbelow(10**9) if arguments.seed is None else arguments.seed
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="weft-torture-"))
     folder.mkdir(parents=True, exist_ok=True)
+    # What the Kafka clients have to say about brokers that are gone is no news here.
+    logging.basicConfig(filename=folder / "driver.log", format="%(asctime)s %(name)s: %(message)s")
     say(f"seed {seed}, {arguments.minutes:g} minutes; logs in {folder}")
     settings = Settings(
         minutes=arguments.minutes,

@@ -37,13 +37,17 @@ class Place:
 
 @dataclass
 class Launched:
-    """One process, from its start to its end. `fenced`: another one has been started under its instance ID."""
+    """One process, from its start to its end.
+
+    `fenced`: another one has been started under its instance ID while it was frozen; that one `has_twin`.
+    """
 
     process: subprocess.Popen[bytes]
     log: Path
     dump: Path
     frozen: bool = False
     fenced: bool = False
+    has_twin: bool = False
 
     @property
     def pid(self) -> int:

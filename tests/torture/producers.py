@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 
 from confluent_kafka import KafkaError, Message, Producer
 from kafka import KafkaProducer
 from kafka.errors import KafkaError as PythonKafkaError
+
+logger = logging.getLogger("torture.producers")
 
 LIKE_JAVA, LIKE_LIBRDKAFKA, KAFKA_PYTHON = "murmur2", "crc32", "kafka-python"
 CHANNELS = (LIKE_JAVA, LIKE_LIBRDKAFKA, KAFKA_PYTHON)
@@ -23,8 +26,10 @@ class PlainProducers:
         self._topic = topic
         # murmur2_random is what Java's client does; librdkafka's own default puts most keys on a wrong partition.
         self._confluent = {
-            LIKE_JAVA: Producer(_settings(address) | {"partitioner": "murmur2_random"}),
-            LIKE_LIBRDKAFKA: Producer(_settings(address)),
+            LIKE_JAVA: Producer(
+                _settings(address) | {"partitioner": "murmur2_random"}, logger=logger
+            ),
+            LIKE_LIBRDKAFKA: Producer(_settings(address), logger=logger),
         }
         self._python = KafkaProducer(bootstrap_servers=address.split(","), acks="all")
         self._loop = asyncio.get_running_loop()
