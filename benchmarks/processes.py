@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,14 @@ HERE = Path(__file__).parent
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def start_worker(log_options: Sequence[str], *options: str) -> subprocess.Popen[bytes]:
-    """One `weft worker` process over the benchmarks' workflows."""
+def start_worker(
+    log_options: Sequence[str], *options: str, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """One `weft worker` process over the benchmarks' workflows. `env` comes on top of the environment."""
     command = [sys.executable, "-m", "weft.cli", "worker", str(HERE / "workloads.py")]
     return subprocess.Popen(
         [*command, *log_options, *options],
+        env={**os.environ, **(env or {})},
         stdout=subprocess.DEVNULL,
         stderr=None if os.environ.get("WEFT_BENCH_VERBOSE") else subprocess.DEVNULL,
     )

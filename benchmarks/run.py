@@ -1,4 +1,4 @@
-"""Measure Weft: `.venv/bin/python benchmarks/run.py --backend kafka|embedded --only W1,W2 --scale F`.
+"""Measure Weft: `.venv/bin/python benchmarks/run.py --backend kafka|embedded --only W1,W2,W6 --scale F`.
 
 One JSON line a workload and variant on standard output; progress on standard error. The broker is the one that
 WEFT_KAFKA names, or one started for the run. Definitions and results: benchmarks/README.md.
@@ -24,11 +24,11 @@ from typing import TypedDict
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import processes, workloads  # noqa: E402  # the checkout's root comes first
+from benchmarks import processes, recovery, workloads  # noqa: E402  # the checkout's root comes first
 from deploy.kafka.broker import start_broker  # noqa: E402
 
 from weft.client import Client  # noqa: E402
-from weft.log import open_log  # noqa: E402
+from weft.log import Log, open_log  # noqa: E402
 from weft.topics import Namespace, catalogue, create  # noqa: E402
 
 PAYLOAD = '{"order":"A-000001","note":"' + "x" * 70 + '"}'
@@ -153,6 +153,8 @@ async def w2(bench: Bench, scale: float) -> Iterator[dict[str, object]]:
 
 
 WORKLOADS = {"W1": w1, "W2": w2}
+ALONE = {"W6": recovery.w6}
+"""With workers of their own."""
 
 
 async def measure(backend: str, only: list[str], scale: float) -> None:
@@ -160,46 +162,68 @@ async def measure(backend: str, only: list[str], scale: float) -> None:
         tempfile.TemporaryDirectory(prefix="weft-bench-") as folder,
         log_options(backend, folder) as (where, broker_pid),
     ):
-        namespace = f"bench-{secrets.token_hex(4)}"
         log = open_log(**where)
-        admin = log.admin()
-        create(admin, catalogue(Namespace(namespace), partitions=PARTITIONS, queues=["default"]))
-        options = ["--namespace", namespace]
-        if "kafka" in where:
-            options += ["--kafka", where["kafka"]]
-        else:
-            options += ["--file", where["embedded"]]
-        workers = {
-            "workflow_worker": processes.start_worker(options, "--workflows-only"),
-            "activity_worker": processes.start_worker(
-                options, "--activities-only", "--concurrency", "2000"
-            ),
-        }
         try:
-            async with Client(log, namespace=namespace) as client:
-                bench = Bench(backend, options, client)
-                bench.pids = {name: worker.pid for name, worker in workers.items()}
-                if broker_pid:
-                    bench.pids["broker"] = broker_pid
-                for name in only:
-                    for line in await WORKLOADS[name](bench, scale):
-                        print(json.dumps(line), flush=True)
+            shared = [name for name in only if name in WORKLOADS]
+            if shared:
+                await measure_shared(log, backend, where, broker_pid, shared, scale)
+            for name in only:
+                if name in ALONE:
+                    options = new_namespace(log, where)
+                    async with Client(log, namespace=options[1]) as client:
+                        for line in await ALONE[name](client, backend, options, scale):
+                            print(json.dumps(line), flush=True)
         finally:
-            processes.stop(workers.values())
-            admin.close()
             log.close()
+
+
+def new_namespace(log: Log, where: Where) -> list[str]:
+    """Topics of its own for the next workload; the options that point a worker at them, the namespace second."""
+    namespace = f"bench-{secrets.token_hex(4)}"
+    admin = log.admin()
+    create(admin, catalogue(Namespace(namespace), partitions=PARTITIONS, queues=["default"]))
+    admin.close()
+    options = ["--namespace", namespace]
+    if "kafka" in where:
+        return [*options, "--kafka", where["kafka"]]
+    return [*options, "--file", where["embedded"]]
+
+
+async def measure_shared(
+    log: Log, backend: str, where: Where, broker_pid: int, only: list[str], scale: float
+) -> None:
+    """Workloads that one workflow worker and one activity worker serve."""
+    options = new_namespace(log, where)
+    workers = {
+        "workflow_worker": processes.start_worker(options, "--workflows-only"),
+        "activity_worker": processes.start_worker(
+            options, "--activities-only", "--concurrency", "2000"
+        ),
+    }
+    try:
+        async with Client(log, namespace=options[1]) as client:
+            bench = Bench(backend, options, client)
+            bench.pids = {name: worker.pid for name, worker in workers.items()}
+            if broker_pid:
+                bench.pids["broker"] = broker_pid
+            for name in only:
+                for line in await WORKLOADS[name](bench, scale):
+                    print(json.dumps(line), flush=True)
+    finally:
+        processes.stop(workers.values())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("kafka", "embedded"), default="kafka")
-    parser.add_argument("--only", default="W1,W2", help="workloads, by comma")
+    parser.add_argument("--only", default="W1,W2,W6", help="workloads, by comma")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every workload's size")
     arguments = parser.parse_args()
     only = [name.strip().upper() for name in arguments.only.split(",") if name.strip()]
-    unknown = sorted(set(only) - set(WORKLOADS))
+    known = {**WORKLOADS, **ALONE}
+    unknown = sorted(set(only) - set(known))
     if unknown:
-        parser.error(f"unknown workloads {unknown}; there are {sorted(WORKLOADS)}")
+        parser.error(f"unknown workloads {unknown}; there are {sorted(known)}")
     asyncio.run(measure(arguments.backend, only, arguments.scale))
 
 
