@@ -12,6 +12,7 @@ from weft.host import Host
 from weft.records import SignalWorkflow, StartWorkflow
 from weft.worker._batch import Batch
 from weft.worker._room import BATCH_BYTES_MAX, TURNS_S_MAX, Room
+from weft.worker._watchdog import TurnWatchdog
 from weft.workflow import Context
 
 
@@ -38,13 +39,15 @@ async def napping_often(ctx: Context, count: int) -> int:
 
 def test_room_ends_with_the_bytes_of_its_part() -> None:
     batch = Batch(NAMESPACE)
-    room = Room(batch, Clock())
+    room = Room(batch, host=Clock())
     room.begin_part(0.5)
+    assert room.is_left, "for one turn in any case"
     batch.planned_bytes = BATCH_BYTES_MAX // 2 - 1
     assert room.is_left
     batch.planned_bytes = BATCH_BYTES_MAX // 2
     assert not room.is_left
     room.begin_part(0.5)
+    assert room.is_left
     batch.planned_bytes += BATCH_BYTES_MAX // 4 - 1
     assert room.is_left
     batch.planned_bytes += 1
@@ -53,12 +56,15 @@ def test_room_ends_with_the_bytes_of_its_part() -> None:
     assert room.is_left
     batch.planned_bytes = BATCH_BYTES_MAX
     assert not room.is_left
+    room.begin_part(1.0)
+    assert [room.is_left, room.is_left] == [True, False]
 
 
 def test_room_ends_with_the_time_of_its_part() -> None:
     clock = Clock()
-    room = Room(Batch(NAMESPACE), clock)
+    room = Room(Batch(NAMESPACE), host=clock)
     room.begin_part(0.5)
+    assert room.is_left, "for one turn in any case"
     clock.now_s += 0.49 * TURNS_S_MAX
     assert room.is_left
     clock.now_s += 0.02 * TURNS_S_MAX
@@ -67,6 +73,17 @@ def test_room_ends_with_the_time_of_its_part() -> None:
     assert room.is_left
     clock.now_s += TURNS_S_MAX
     assert not room.is_left
+
+
+def test_room_is_used_up_when_a_workflow_had_to_be_interrupted() -> None:
+    guard = TurnWatchdog(60.0)
+    room = Room(Batch(NAMESPACE), guard)
+    room.begin_part(0.5)
+    assert room.is_left
+    guard.interrupted_count += 1
+    assert not room.is_left
+    room.begin_part(1.0)
+    assert not room.is_left, "not even for one turn"
 
 
 def test_batch_plans_for_what_states_will_take(serve: Serve) -> None:
@@ -121,7 +138,7 @@ def test_what_is_due_stays_due_when_there_is_no_room(serve_live: Serve) -> None:
     for number in range(5):
         request = StartWorkflow("napping_often", "request-1", encode_payload(1))
         partition.handle(served.signals(request, f"order-{number}"), batch, NOW_MS)
-    room = Room(batch, clock)
+    room = Room(batch, host=clock)
     room.begin_part(1.0)
     clock.now_s += 2 * TURNS_S_MAX
     assert partition.fire_due(batch, NOW_MS, 1000, room) == 1, "one at least, so that it goes on"

@@ -23,6 +23,7 @@ from weft import workflow
 from weft.errors import TurnTimeoutError
 from weft.records import WorkflowStarted
 from weft.worker import _watchdog
+from weft.worker._room import Room
 from weft.worker._watchdog import TurnWatchdog
 from weft.workflow import Context, Machine, TurnInterrupted
 
@@ -289,7 +290,12 @@ def test_blocked_runs_that_still_loop_are_tried_one_a_batch(
     served.rebuild()
     rounds = 1
     served.turn()
-    while not served.partition.resume_blocked(served.batch, served.now_ms):
+
+    def tried_all() -> bool:
+        room = Room(served.batch, watchdog)
+        return served.partition.resume_blocked(served.batch, served.now_ms, room)
+
+    while not tried_all():
         served.start("at_once", rounds, key=f"between-{rounds}")
         assert served.head(f"between-{rounds}").status == "completed"
         rounds += 1
