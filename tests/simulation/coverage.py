@@ -43,10 +43,10 @@ def every_transition() -> set[str]:
 def transitions_of(world: World, histories: Histories) -> set[str]:
     """All that this run reached."""
     reached = {f"reply {outcome}" for outcome in world.recorder.reply_outcomes}
+    reached |= {f"status {status}" for status in world.recorder.statuses}
     ids: set[str] = set()
     for run in histories.runs.values():
         reached.update(f"event {type(event).__name__}" for event in run.events())
-        reached.add(f"status {run.status}")
         if run.head is not None and run.head.page_count:
             reached.add("history with pages")
         if run.purged:

@@ -7,8 +7,9 @@ from random import Random
 
 import msgspec
 
+from tests.simulation.log import SimulatedLog
 from weft.errors import LogError
-from weft.log import Log, Producer
+from weft.log import Producer
 from weft.topics import Namespace, partition_of
 
 _TWICE = 0.3
@@ -19,9 +20,9 @@ class PlainProducer:
     """Each method returns when the record is durable at least once."""
 
     def __init__(
-        self, log: Log, namespace: Namespace, partition_count: int, random: Random
+        self, log: SimulatedLog, namespace: Namespace, partition_count: int, random: Random
     ) -> None:
-        self._producer: Producer = log.producer()
+        self._producer: Producer = log.foreign_producer()
         self._topic = namespace.signals
         self._partition_count = partition_count
         self._random = random

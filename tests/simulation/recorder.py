@@ -36,6 +36,7 @@ class Recorder(Observer):
     def __init__(self, scheduler: Scheduler, namespace: Namespace) -> None:
         self.problems: list[str] = []
         self.reply_outcomes: set[str] = set()
+        self.statuses: set[str] = set()
         self._scheduler = scheduler
         self._namespace = namespace
         self._written: dict[str, list[Written]] = {}
@@ -91,6 +92,7 @@ class Recorder(Observer):
             state = decode_state(record.value)
             if isinstance(state, Head):
                 self._runs[state.run_id] = state.status
+                self.statuses.add(state.status)
 
     def _check_reply(self, record: Written) -> None:
         """What a client is told must be a fact already."""

@@ -208,7 +208,21 @@ async def oversized(ctx: workflow.Context, size: int) -> str:
     return str(len(text))
 
 
-WORKFLOWS = (
-    chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized,
+@workflow.define
+async def failing(ctx: workflow.Context, number: int) -> int:
+    """Ends with an error of its own."""
+    total = await ctx.execute_activity(add, number, 1)
+    raise ArithmeticError(f"{total} is not a good number")
+
+
+@workflow.define
+async def novelty(ctx: workflow.Context, count: int) -> list[int]:
+    """Not every worker has this one yet: there its runs are blocked, and what comes for them is kept."""
+    return [await ctx.receive_signal("number", int) for _ in range(count)]
+
+
+OLD_WORKFLOWS = (
+    chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
 )  # fmt: skip
+WORKFLOWS = (*OLD_WORKFLOWS, novelty)
 ACTIVITIES = (add, add_inline, add_in_thread, flaky, fill, hang, climb)

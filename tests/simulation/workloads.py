@@ -11,6 +11,7 @@ from tests.simulation import workflows as flows
 from tests.simulation.plain import PlainProducer
 from tests.simulation.users import User
 from weft.client import Handle
+from weft.errors import AlreadyStartedError
 
 Workload = Callable[[User, PlainProducer, str], Awaitable[None]]
 
@@ -135,6 +136,14 @@ async def purges(user: User, _plain: PlainProducer, id: str) -> None:
         await user.ask(lambda handle=handle: handle.purge(timeout_s=5.0))  # type: ignore[misc]
         user.facts.purged.append((id, handle.run_id))
         user.facts.expected.pop(id)
+    if user.random.random() < 0.3:
+        # Deleted with an activity under way: its result finds nobody.
+        handle = await user.start(flows.chain, 30, id)
+        await user.pause(2.0)
+        await user.ask(lambda: handle.terminate("enough", timeout_s=5.0))
+        await user.end(handle)
+        await user.ask(lambda: handle.purge(timeout_s=5.0))
+        user.facts.purged.append((id, handle.run_id))
     if user.random.random() < 0.7:
         await _last_of_an_id(user, id)
 
@@ -169,6 +178,43 @@ async def oversizes(user: User, _plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def errors(user: User, _plain: PlainProducer, id: str) -> None:
+    user.expect(id, "failed")
+    handle = await user.start(flows.failing, 12, id)
+    await user.end(handle)
+
+
+async def novelties(user: User, plain: PlainProducer, id: str) -> None:
+    """Perhaps blocked for a while, with signals that come meanwhile, and somebody who asks to try again."""
+    count = user.random.randrange(1, 6)
+    user.expect(id, "completed", lambda got: sorted(got) == list(range(count)))
+    handle = await user.start(flows.novelty, count, id)
+    for number in range(count):
+        await user.pause(2.0)
+        await plain.signal(id, "number", number, f"{id}/{number}")
+        if user.random.random() < 0.2:
+            await user.ask(lambda: handle.unblock(timeout_s=5.0))
+    await user.end(handle)
+
+
+async def rivals(user: User, _plain: PlainProducer, id: str) -> None:
+    """Two starts of one ID: one of them is refused, and nothing happens twice."""
+    user.expect(id, "completed", lambda word: word == "now")
+
+    async def start() -> bool:
+        try:
+            await user.start(flows.waiter, 10_000.0, id)
+        except AlreadyStartedError:
+            return False
+        return True
+
+    if sorted(await asyncio.gather(start(), start())) != [False, True]:
+        user.facts.surprises.append(f"{id}: not just one of two starts was confirmed")
+    handle: Handle[object] = user.client.handle(id)
+    await user.signal(handle, "go", "now", f"{id}/go")
+    await user.end(handle)
+
+
 async def plain_starts(user: User, plain: PlainProducer, id: str) -> None:
     """Started by a producer of somebody else's, written twice, perhaps on a wrong partition."""
     length = user.random.randrange(1, 5)
@@ -193,5 +239,5 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, falls, limits, failures, purges,
-    replacements, long_histories, oversizes, plain_starts, garbage,
+    replacements, long_histories, oversizes, errors, novelties, rivals, plain_starts, garbage,
 )  # fmt: skip

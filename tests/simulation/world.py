@@ -9,14 +9,14 @@ from random import Random
 
 from tests.simulation.crashes import CrashingLog
 from tests.simulation.facts import Facts
-from tests.simulation.faults import Faults
+from tests.simulation.faults import Faults, fault
 from tests.simulation.host import EPOCH_S, SimulatedHost
 from tests.simulation.log import Cluster
 from tests.simulation.plain import PlainProducer
 from tests.simulation.recorder import Recorder
 from tests.simulation.scheduler import Process, Scheduler, Task
 from tests.simulation.users import User
-from tests.simulation.workflows import ACTIVITIES, WORKFLOWS, Odds
+from tests.simulation.workflows import ACTIVITIES, OLD_WORKFLOWS, WORKFLOWS, Odds
 from tests.simulation.workloads import Workload
 from weft.client import Client
 from weft.errors import InvariantViolation, LogError, LogUnavailableError
@@ -24,6 +24,8 @@ from weft.metrics import WorkerMetrics
 from weft.topics import Namespace, catalogue
 from weft.worker import Worker
 from weft.worker._partition import Partition
+
+OLD_CODE = fault("old_code", 0.5, "a worker of a former release, which lacks a workflow")
 
 NAMESPACE = "sim"
 DRAIN_S = 5.0
@@ -41,6 +43,8 @@ class WorkerProcess:
         self.clock_offset_s = 0.0
         self.life = 0
         self.wanted = True
+        self.is_old = False
+        """Runs a former release."""
         self.process: Process | None = None
         self.worker: Worker | None = None
         self.host: SimulatedHost | None = None
@@ -57,10 +61,12 @@ class WorkerProcess:
         process = self.process = Process(world.scheduler, f"{self.name}.{self.life}")
         self.host = SimulatedHost(process, world.scheduler, clock_offset_s=self.clock_offset_s)
         log = CrashingLog(world.cluster.connect(process), process, world.faults)
+        self.is_old = world.faults.fires(OLD_CODE)
+        known = OLD_WORKFLOWS if self.is_old else WORKFLOWS
         worker = self.worker = Worker(
             log,
             namespace=NAMESPACE,
-            workflows=WORKFLOWS if self.workflows else (),
+            workflows=known if self.workflows else (),
             activities=ACTIVITIES if self.activities or self.workflows else (),
             queues=None if self.activities else (),
             instance_id=self.name,
@@ -200,6 +206,8 @@ class World:
             if worker.process is not None and worker.process.stopped:
                 worker.process.go_on()
             worker.jump(0.0)
+            if worker.is_old:
+                worker.stop()  # and comes back with the new release
 
     def is_quiet(self) -> bool:
         """Everything that came in has been taken, and the workers that are wanted serve."""
