@@ -61,6 +61,7 @@ class Member:
         self.owned: set[int] = set()
         self.records: list[LogRecord] = []
         self.when_revoked: Callable[[], None] = lambda: None
+        self.when_stalled: Callable[[], object] = lambda: None
         self.consumer = kit.log.group_consumer(group, topics, self, instance_id=instance_id)
         kit.closes(self.consumer.close)
 
@@ -81,6 +82,7 @@ class Member:
 
     def on_stalled(self, partitions: Sequence[int]) -> None:
         self.told.append(("stalled", sorted(partitions)))
+        self.when_stalled()
 
     def poll(self, timeout_s: float = 0.02) -> list[LogRecord]:
         records = self.consumer.poll(100, timeout_s)

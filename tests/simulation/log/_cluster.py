@@ -126,8 +126,8 @@ class Cluster:
         """For tests of one outage; the menu has `leader_away` for chance ones."""
         self.topics.partition(topic, partition).leader.go(seconds)
 
-    @property
-    def menu(self) -> frozenset[str]:
+    @staticmethod
+    def menu() -> frozenset[str]:
         """The names of the faults that a cluster knows."""
         return frozenset(
             value

@@ -289,7 +289,7 @@ class SimulatedGroupConsumer:
             numbers = tuple(sorted(self._owned))
             is_lost = membership.generation < 0
             membership.changes.clear()
-            if numbers and self._broken is None:
+            if numbers and not membership.is_fenced:
                 self._carry_out(Change("lost" if is_lost else "revoked", numbers))
         finally:
             self._fetcher.clear()

@@ -57,6 +57,10 @@ class Inspection:
         members = self._cluster.group(group).members.values()
         return {member.name: member.assigned for member in members}
 
+    def owned(self, group: str) -> list[int]:
+        """The partitions that somebody has, in order."""
+        return sorted(number for numbers in self.members(group).values() for number in numbers)
+
     def is_at_rest(self, group: str) -> bool:
         """No rebalance is under way."""
         return self._cluster.group(group).state in (State.STABLE, State.EMPTY)

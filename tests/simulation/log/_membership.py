@@ -127,8 +127,10 @@ class Membership:
                 self._tell("revoked", self.owned)
             self._must_join = True
         elif refusal is Refusal.FENCED_INSTANCE:
-            self._lose()
+            self.generation = -1
+            self.changes.clear()
             self.is_fenced = True
+            self._news.ring()
         else:
             assert refusal in STALE_MEMBER, refusal
             self._lose()
