@@ -26,6 +26,7 @@ from weft.log import (
     open_log,
 )
 from weft.log.embedded import EmbeddedLog
+from weft.log.kafka import KafkaLog
 
 __all__ = [
     "PATIENCE_S",
@@ -175,7 +176,14 @@ class Kit:
 
     def transactional(self, suffix: str = "producer") -> TransactionalProducer:
         """A transactional producer that has taken its ID."""
-        producer = self.log.transactional_producer(self.name(suffix))
+        log, transactional_id = self.log, self.name(suffix)
+        if isinstance(log, KafkaLog | SimulatedLog):
+            # Nothing here shall depend on how long a test takes on a busy machine.
+            producer: TransactionalProducer = log.transactional_producer(
+                transactional_id, timeout_s=60.0
+            )
+        else:
+            producer = log.transactional_producer(transactional_id)
         self.closes(producer.close)
         producer.fence(PATIENCE_S)
         return producer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 
-from tests.simulation.faults import Faults
+from tests.simulation.faults import ARMED, Faults
 from tests.simulation.log import Cluster
 from tests.simulation.scheduler import Process, Scheduler
 from weft.errors import FencedError, LogError, LogUnavailableError
@@ -122,7 +123,11 @@ class Run:
 
     def __init__(self, seed: int, *, armed: frozenset[str] | None = None) -> None:
         self.scheduler = Scheduler(seed)
-        self.faults = Faults(self.scheduler.random, armed=armed)
+        # Chance of their own: what else is on the menu, and was imported, must not change the run.
+        random = Random(seed)
+        drawn = frozenset(name for name in sorted(Cluster.menu()) if random.random() < ARMED)
+        self.faults = Faults(random, armed=drawn if armed is None else armed)
+        random.seed(seed)
         self.cluster = Cluster(self.scheduler, self.faults)
         self.written: list[bytes] = []
         self.names = [f"copier-{number}" for number in range(3)]
