@@ -111,4 +111,4 @@ def test_copying_goes_wrong_when_the_log_breaks_a_promise(
         run = played(seed, EVERYTHING)
         return run.there(TARGET) == run.there(SOURCE)
 
-    assert not all(is_right(seed) for seed in range(2000, 2010))
+    assert not all(is_right(seed) for seed in range(2000, 2060))
