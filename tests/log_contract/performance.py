@@ -8,71 +8,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from tests.log_contract.kit import PATIENCE_S, Kit, Member, settle, until
-from tests.log_contract.programs import GROUP_PARTITIONS, MEMBERS, PARTITIONS, TOPICS, Step
-from weft.errors import LogError, UsageError
+from tests.log_contract.group_steps import GroupSteps
+from tests.log_contract.kit import PATIENCE_S, Kit, until
+from tests.log_contract.programs import PARTITIONS, TOPICS, Step
+from tests.log_contract.stage import Hand, Seen, error_of
 from weft.log import (
     FROM_END,
     FROM_START,
-    GroupMember,
     LogRecord,
     TopicPartition,
     TopicSpec,
-    TransactionalProducer,
 )
 
-_UNDECIDED_S = 0.2
 _QUIET_S = 0.5
 _QUIET_FILE_S = 0.05
 _TOO_LARGE = bytes(2_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    step: Step
-    exact: object
-    loose: object = None
-
-
-@dataclass(slots=True, eq=False)
-class _Hand:
-    """One transactional producer: the holder of its ID, or a former one."""
-
-    producer: TransactionalProducer
-    is_open: bool = False
-    has_records: bool = False
-    has_offsets: bool = False
-    is_fenced: bool = False
-    error: str = ""
-    """The first one of the open transaction."""
-
-
-class Performance:
+class Performance(GroupSteps):
     def __init__(self, kit: Kit) -> None:
-        self._kit = kit
-        self._topics = {
-            name: kit.topic(name, partitions=PARTITIONS, compacted=name == TOPICS[1])
-            for name in TOPICS
-        }
-        self._topics["signals"] = kit.topic("signals", partitions=GROUP_PARTITIONS)
-        self._hands: dict[str, _Hand] = {}
-        self._zombies: dict[str, _Hand] = {}
-        self._members: dict[str, Member] = {}
-        self._written_count: dict[TopicPartition, int] = defaultdict(int)
-        self._everything: dict[TopicPartition, list[LogRecord]] = defaultdict(list)
-        self._watcher = kit.log.reader(committed=False)
-        kit.closes(self._watcher.close)
-        self._watcher.assign(dict.fromkeys(self._places(), FROM_START))
-        self._follower = kit.reader()
-        self._follower.assign(dict.fromkeys(self._places(), FROM_START))
-        self._latecomer = kit.reader()
-        self._is_embedded = kit.backend == "embedded"
-        for name in ("a", "b"):
-            self._hands[name] = self._taken(name)
-        for topic in ("orders", "state"):
+        super().__init__(kit)
+        for topic in TOPICS:
             for partition in range(PARTITIONS):
                 self._write(Step("write", topic=topic, partition=partition, number=-1))
 
@@ -84,20 +41,6 @@ class Performance:
             )
             seen.append(Seen(step, *do(step)))
         return seen
-
-    # Names.
-
-    def _places(self) -> list[TopicPartition]:
-        return [(self._topics[name], number) for name in TOPICS for number in range(PARTITIONS)]
-
-    def _short(self, place: TopicPartition) -> str:
-        return f"{place[0].removeprefix(self._kit.name(''))}-{place[1]}"
-
-    def _place(self, step: Step) -> TopicPartition:
-        return self._topics[step.topic], step.partition
-
-    def _taken(self, name: str) -> _Hand:
-        return _Hand(self._kit.transactional(name))
 
     # Plain records.
 
@@ -130,11 +73,11 @@ class Performance:
         until(is_there, f"a record on {place}")
 
     def _write_nowhere(self, _step: Step) -> tuple[object, object]:
-        error = _error_of(lambda: self._kit.write(self._kit.name("missing"), b"value"))
+        error = error_of(lambda: self._kit.write(self._kit.name("missing"), b"value"))
         return error, error
 
     def _write_too_large(self, _step: Step) -> tuple[object, object]:
-        error = _error_of(lambda: self._kit.write(self._topics["orders"], _TOO_LARGE))
+        error = error_of(lambda: self._kit.write(self._topics["orders"], _TOO_LARGE))
         return error, error
 
     def _make_again(self, step: Step) -> tuple[object, object]:
@@ -162,22 +105,22 @@ class Performance:
         is_empty = hand.is_open and not (hand.has_records or hand.has_offsets)
         if not hand.is_open or is_empty:
             if not hand.is_open:
-                hand.error = hand.error or _error_of(producer.begin)
+                hand.error = hand.error or error_of(producer.begin)
             topic = self._topics["orders"]
             append = lambda: producer.append(topic, 0, b"zombie", b"zombie")  # noqa: E731
-            hand.error = hand.error or _error_of(append)
-        hand.error = hand.error or _error_of(lambda: producer.commit(PATIENCE_S))
+            hand.error = hand.error or error_of(append)
+        hand.error = hand.error or error_of(lambda: producer.commit(PATIENCE_S))
         producer.close()
         return hand.error, hand.error
 
     def _begin(self, step: Step) -> tuple[object, object]:
         hand = self._hands[step.who]
         hand.is_open, hand.has_records, hand.has_offsets = True, False, False
-        hand.error = _error_of(hand.producer.begin)
+        hand.error = error_of(hand.producer.begin)
         return hand.error, hand.error
 
     def _begin_again(self, step: Step) -> tuple[object, object]:
-        error = _error_of(self._hands[step.who].producer.begin)
+        error = error_of(self._hands[step.who].producer.begin)
         return error, error
 
     def _append(self, step: Step) -> tuple[object, object]:
@@ -196,14 +139,14 @@ class Performance:
         hand, (topic, partition) = self._hands[step.who], self._place(step)
         if hand.error:
             return None, None
-        error = _error_of(lambda: hand.producer.append(topic, partition, b"key", _TOO_LARGE))
+        error = error_of(lambda: hand.producer.append(topic, partition, b"key", _TOO_LARGE))
         return error, error
 
     def _append_nowhere(self, step: Step) -> tuple[object, object]:
         hand, missing = self._hands[step.who], self._kit.name("missing")
         if hand.error:
             return None, None
-        error = _error_of(lambda: hand.producer.append(missing, 0, b"key", b"value"))
+        error = error_of(lambda: hand.producer.append(missing, 0, b"key", b"value"))
         return error, error
 
     def _send_offsets(self, step: Step) -> tuple[object, object]:
@@ -212,21 +155,21 @@ class Performance:
             return None, None
         proof = self._owner(step.partition).consumer.member()
         hand.has_offsets = True
-        hand.error = _error_of(lambda: hand.producer.send_offsets({place: step.number}, proof))
+        hand.error = error_of(lambda: hand.producer.send_offsets({place: step.number}, proof))
         return hand.error, None
 
     def _commit(self, step: Step) -> tuple[object, object]:
         hand = self._hands[step.who]
-        hand.error = hand.error or _error_of(lambda: hand.producer.commit(PATIENCE_S))
+        hand.error = hand.error or error_of(lambda: hand.producer.commit(PATIENCE_S))
         return self._ended(hand)
 
     def _abort(self, step: Step) -> tuple[object, object]:
         return self._ended(self._hands[step.who], is_abort=True)
 
-    def _ended(self, hand: _Hand, *, is_abort: bool = False) -> tuple[object, object]:
+    def _ended(self, hand: Hand, *, is_abort: bool = False) -> tuple[object, object]:
         outcome = (hand.error, "")
         if hand.error or is_abort:
-            outcome = (hand.error, _error_of(lambda: hand.producer.abort(PATIENCE_S)))
+            outcome = (hand.error, error_of(lambda: hand.producer.abort(PATIENCE_S)))
         hand.is_open, hand.error = False, ""
         return outcome, outcome
 
@@ -234,7 +177,7 @@ class Performance:
         """What it has open stays so until somebody takes the ID."""
         hand = self._hands[step.who]
         hand.producer.close()
-        error = _error_of(lambda: hand.producer.commit(PATIENCE_S))
+        error = error_of(lambda: hand.producer.commit(PATIENCE_S))
         return error, error
 
     # Reading.
@@ -289,82 +232,6 @@ class Performance:
             records += more
         return records
 
-    # The group.
-
-    def _owner(self, partition: int) -> Member:
-        self._settle()
-        return next(member for member in self._members.values() if partition in member.owned)
-
-    def _settle(self) -> None:
-        settle(list(self._members.values()), GROUP_PARTITIONS)
-
-    def _joined(self, name: str) -> Member:
-        instance_id = name if name == MEMBERS[0] else None
-        member = self._kit.member([self._topics["signals"]], instance_id=instance_id)
-        self._members[name] = member
-        return member
-
-    def _join(self, step: Step) -> tuple[object, object]:
-        """All are served, and whoever has given something up cannot commit it any more."""
-        before = {
-            member: (set(member.owned), member.consumer.member())
-            for member in self._members.values()
-        }
-        self._joined(step.who)
-        self._settle()
-        refused = [
-            self._refusal(min(owned - member.owned), proof)
-            for member, (owned, proof) in before.items()
-            if owned - member.owned
-        ]
-        return refused, refused
-
-    def _refusal(self, partition: int, proof: GroupMember) -> tuple[str, str]:
-        producer = self._kit.transactional("late")
-
-        def commit() -> None:
-            producer.begin()
-            producer.send_offsets({(self._topics["signals"], partition): 999_999}, proof)
-            producer.commit(PATIENCE_S)
-
-        refused = _error_of(commit)
-        aborted = _error_of(lambda: producer.abort(PATIENCE_S))
-        producer.close()
-        return refused, aborted
-
-    def _leave(self, step: Step) -> tuple[object, object]:
-        self._members.pop(step.who).consumer.close()
-        self._settle()
-        return None, None
-
-    def _return(self, step: Step) -> tuple[object, object]:
-        self._settle()
-        member = self._members.pop(step.who)
-        owned = set(member.owned)
-        member.consumer.close()
-        again = self._joined(step.who)
-        again.until_owns(owned)
-        return None, None
-
-    def _commit_offsets(self, step: Step) -> tuple[object, object]:
-        consumer = self._owner(step.partition).consumer
-        error = _error_of(lambda: consumer.commit({self._place(step): step.number}))
-        return error, error
-
-    def _committed(self, _step: Step) -> tuple[object, object]:
-        consumer = next(iter(self._members.values())).consumer
-        wanted = [(self._topics["signals"], number) for number in range(GROUP_PARTITIONS)]
-        is_decided = not any(hand.is_open and hand.has_offsets for hand in self._hands.values())
-        found: Any = None
-
-        def look() -> None:
-            nonlocal found
-            found = consumer.committed(wanted, PATIENCE_S if is_decided else _UNDECIDED_S)
-
-        error = _error_of(look)
-        offsets = error or {place[1]: offset for place, offset in found.items()}
-        return offsets, offsets if is_decided else None
-
     def _read_as_a_group(self, _step: Step) -> tuple[object, object]:
         """A new group's only member gets everything, from the first record on."""
         member = self._kit.member([self._topics["orders"]], "other")
@@ -372,12 +239,3 @@ class Performance:
         self._drained(lambda _count, timeout_s: member.poll(timeout_s))
         records = [record for record in member.records if record.topic == self._topics["orders"]]
         return self._exact(records), self._loose(records)
-
-
-def _error_of(function: Callable[[], object]) -> str:
-    """The name of what it raises, or nothing."""
-    try:
-        function()
-    except (LogError, UsageError) as error:
-        return type(error).__name__
-    return ""

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.log_contract.kit import Kit
-from tests.log_contract.performance import Performance, Seen
+from tests.log_contract.performance import Performance
 from tests.log_contract.programs import STEPS, program
+from tests.log_contract.stage import Seen
 from tests.simulation.log._groups import Group
 from tests.simulation.log._partition import Entry, Partition
 from tests.simulation.log._transactions import Holder, TransactionCoordinator

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation.copying import GROUP, PARTITIONS, SOURCE, TARGET, Run
+from tests.simulation.copying import SOURCE, TARGET, Run
 from tests.simulation.log import Cluster
 from tests.simulation.log._group_offsets import GroupOffsets
 from tests.simulation.log._groups import Group
 from tests.simulation.log._partition import Partition
 from weft.log import LogRecord
-from weft.log.kafka._orphans import OrphanWatch
 
 EVERYTHING = Cluster.menu()
 SEEDS = range(24)
@@ -28,19 +27,6 @@ def played(seed: int, armed: frozenset[str] | None) -> Run:
 def test_each_record_is_copied_once_when_some_faults_are_armed(seed: int) -> None:
     run = played(seed, None)
     assert run.there(TARGET) == run.there(SOURCE), run.copiers
-
-
-@pytest.mark.parametrize("seed", [171, 358])
-def test_free_partitions_find_an_owner_when_a_static_member_was_killed_in_a_revocation(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Runs that stand still where members do not look for orphans."""
-    run = played(seed, None)
-    assert run.there(TARGET) == run.there(SOURCE)
-    assert run.cluster.inspect.owned(GROUP) == list(range(PARTITIONS))
-    monkeypatch.setattr(OrphanWatch, "finds_orphans", lambda _watch: False)
-    run = played(seed, None)
-    assert len(run.cluster.inspect.owned(GROUP)) < PARTITIONS
 
 
 def test_every_fault_of_the_copying_happens_in_some_run() -> None:

@@ -230,7 +230,9 @@ class SimulatedTransactionalProducer:
 
         if loss.arrives:
             network = self.connection.network
-            delay_s = network.latency_s() + network.random.uniform(0.0, loss.delay_s_max)
+            delay_s = network.latency_s()
+            if loss.delay_s_max:
+                delay_s = network.long_s(0.001, loss.delay_s_max)
             network.timers.after(delay_s, late)
 
     def _carry_out(self, function: Callable[[], None], what: str, deadline_s: float) -> None:
