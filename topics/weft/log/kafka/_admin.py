@@ -213,7 +213,13 @@ class KafkaAdmin:
 
     def assigned(self, group: str, topic: str, timeout_s: float) -> set[int] | None:
         """The partitions of the topic that members of the group have; None while the group is not at rest."""
-        found = self._describe_group(group, timeout_s)
+        futures = self._client.describe_consumer_groups([group], request_timeout=timeout_s)
+        try:
+            found = self._wait(futures[group], timeout_s)
+        except KafkaException as exception:
+            raise log_error(
+                kafka_error(exception), f"Group {group} of {self._name} could not be looked at"
+            ) from exception
         if found.state is not ConsumerGroupState.STABLE:
             return None
         return {
@@ -222,20 +228,6 @@ class KafkaAdmin:
             for one in member.assignment.topic_partitions
             if one.topic == topic
         }
-
-    def member_id(self, group: str, instance_id: str, timeout_s: float) -> str:
-        """Under which member ID the group knows this instance ID; empty when it does not."""
-        members = self._describe_group(group, timeout_s).members
-        return next((one.member_id for one in members if one.group_instance_id == instance_id), "")
-
-    def _describe_group(self, group: str, timeout_s: float) -> Any:
-        futures = self._client.describe_consumer_groups([group], request_timeout=timeout_s)
-        try:
-            return self._wait(futures[group], timeout_s)
-        except KafkaException as exception:
-            raise log_error(
-                kafka_error(exception), f"Group {group} of {self._name} could not be looked at"
-            ) from exception
 
     def close(self) -> None:
         """Nothing waits: the client ends when it is forgotten."""

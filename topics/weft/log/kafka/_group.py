@@ -33,7 +33,7 @@ class KafkaGroupConsumer:
 
     An error that the listener raises comes out of `poll` or `close`, and ends this consumer: records may have been
     taken from the client that nobody has seen, so every further call but `close` raises it again. When the client says
-    that another process has its instance ID, the group is asked whether that is true; if not, it is joined anew.
+    that another process has its instance ID and that is not so, the group is joined anew.
     """
 
     def __init__(
@@ -61,7 +61,6 @@ class KafkaGroupConsumer:
         self._closed = False
         self._fenced: FencedError | None = None
         """What the client says; it may be wrong."""
-        self._member_id = ""
         self._settings = settings
         self._client = Consumer(settings, logger=logger)
         self._join()
@@ -94,16 +93,16 @@ class KafkaGroupConsumer:
         """Join anew unless another process has this member's instance ID: then it raises `FencedError`.
 
         The client takes itself for fenced too when it lost touch with its coordinator for a session and is not polled
-        at once when that is back: it forgets its member ID and goes on with heartbeats (librdkafka issue 3437). The
-        coordinator of a group of three brokers may well be away for so long when one of them dies.
+        at once when that is back: it forgets its member ID and goes on with heartbeats, which the coordinator takes for
+        somebody else's (librdkafka issue 3437). Where three brokers serve, the coordinator may well be away for so long
+        when one of them dies. A member that was really replaced still has its member ID.
         """
-        instance_id = str(self._settings.get("group.instance.id", ""))
-        holder = self._new_admin().member_id(self._group, instance_id, _LOOKUP_TIMEOUT_S)
-        if holder and holder != self._member_id:
+        if self._client.memberid():
             self._broken = fenced
             raise fenced
         logger.warning(
-            "%s lost touch with group %s for a session, and joins it anew", instance_id, self._group
+            "this member of group %s lost touch with it for a session, and joins it anew",
+            self._group,
         )
         self._join_anew()
         self._fenced = None
@@ -193,8 +192,7 @@ class KafkaGroupConsumer:
                 raise error
             self._error = error
 
-    def _on_assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
-        self._member_id = client.memberid() or self._member_id
+    def _on_assign(self, _client: Consumer, assigned: list[TopicPartition]) -> None:
         numbers = sorted(one.partition for one in assigned)
         if not numbers:
             return
