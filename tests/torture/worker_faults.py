@@ -18,6 +18,7 @@ from typing import Any
 from tests.torture.processes import SESSION_TIMEOUT_S, Launched, Worker
 
 _FENCED = "Two processes must not share an instance ID"
+_ABORTED = "rd_kafka_enq_once_del_source_return: Assertion"
 _TICK_S = 0.1
 _KINDS = {"kill": 65, "freeze": 25, "stop": 10}
 _AT_ONCE_SHARE = 0.5
@@ -87,6 +88,9 @@ class WorkerFaults:
         if ended.has_twin and _FENCED in log_tail:
             # Kafka's client joins anew when it wakes up, and so a zombie may win its place back. One of two must go.
             self.counts["fenced by a zombie"] += 1
+        elif _ABORTED in log_tail:
+            # As sudden as a kill, and no more harmful.
+            self.counts["aborted by librdkafka (issue 4605)"] += 1
         else:
             self.problems.append(
                 f"{worker.name} ended by itself with exit status {ended.process.returncode}; "
