@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -34,7 +35,7 @@ def _no_generation(original: Callable[..., None]) -> Callable[..., None]:
     """As a client whose commits carry no generation: the offsets are added, whoever owns the partitions now."""
 
     def commit(self: Any, batch: Any, member: Any) -> None:
-        original(self, batch, member.unchecked())
+        original(self, batch, replace(member, generation=-1, member_id=""))
 
     return commit
 
