@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.log_contract.kit import PATIENCE_S, SHORT_S, Kit, Member, needs_processes, settle, until
+from weft.errors import UsageError
 from weft.log import FROM_START
 
 
@@ -239,6 +242,28 @@ def test_next_owner_goes_on_where_the_last_one_committed_inside_the_revocation(k
     wanted = [(orders, 0), (orders, 1)]
     assert second.consumer.committed(wanted, PATIENCE_S) == dict.fromkeys(wanted, 1)
     first.when_revoked = lambda: None
+
+
+def test_offsets_can_still_be_committed_when_a_member_closes(kit: Kit) -> None:
+    orders = kit.topic("orders", partitions=2)
+    member = kit.member([orders])
+    member.until_owns([0, 1])
+    producer = kit.transactional()
+
+    def commit_both_ways() -> None:
+        producer.begin()
+        producer.send_offsets({(orders, 0): 5}, member.consumer.member())
+        producer.commit(PATIENCE_S)
+        member.consumer.commit({(orders, 1): 6})
+
+    member.when_revoked = commit_both_ways
+    member.consumer.close()
+    with pytest.raises(UsageError):
+        member.consumer.commit({(orders, 1): 7})
+    again = kit.member([orders])
+    again.until_owns([0, 1])
+    wanted = [(orders, 0), (orders, 1)]
+    assert again.consumer.committed(wanted, PATIENCE_S) == {(orders, 0): 5, (orders, 1): 6}
 
 
 def test_groups_read_for_themselves_when_they_share_a_topic(kit: Kit) -> None:

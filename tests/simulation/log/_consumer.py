@@ -59,6 +59,7 @@ class SimulatedGroupConsumer:
         self._fetcher = Fetcher(cluster, connection, committed=True)
         self._paused: set[int] = set()
         self._broken: BaseException | None = None
+        self._closing = False
         self._closed = False
         self._membership = Membership(
             connection,
@@ -281,9 +282,10 @@ class SimulatedGroupConsumer:
 
     @call
     def close(self) -> None:
-        if self._closed:
+        """The listener may still commit what it gives up."""
+        if self._closed or self._closing:
             return
-        self._closed = True
+        self._closing = True
         membership = self._membership
         try:
             numbers = tuple(sorted(self._owned))
@@ -292,5 +294,6 @@ class SimulatedGroupConsumer:
             if numbers and not membership.is_fenced:
                 self._carry_out(Change("lost" if is_lost else "revoked", numbers))
         finally:
+            self._closed = True
             self._fetcher.clear()
             membership.close()

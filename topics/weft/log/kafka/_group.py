@@ -58,6 +58,7 @@ class KafkaGroupConsumer:
         self._broken: BaseException | None = None
         self._error: LogError | None = None
         self._flood = Flood(len(topics))
+        self._closing = False
         self._closed = False
         self._fenced: FencedError | None = None
         """What the client says; it may be wrong."""
@@ -343,7 +344,11 @@ class KafkaGroupConsumer:
             raise self._broken
 
     def close(self) -> None:
-        if self._closed:
+        """The listener may still commit what it gives up; after that, nothing is possible any more."""
+        if self._closed or self._closing:
             return
-        self._closed = True
-        self._client.close()
+        self._closing = True
+        try:
+            self._client.close()
+        finally:
+            self._closed = True
