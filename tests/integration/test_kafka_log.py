@@ -17,7 +17,7 @@ from weft.errors import (
     RecordTooLargeError,
     UsageError,
 )
-from weft.log import TopicSpec
+from weft.log import LogRecord, TopicSpec
 from weft.log.kafka import KafkaLog, open_kafka
 from weft.log.kafka._group import KafkaGroupConsumer
 from weft.log.kafka._transaction import KafkaTransactionalProducer
@@ -30,9 +30,14 @@ PATIENCE_S = 60.0
 class Member:
     """A group member that reads what it is given."""
 
-    def __init__(self, log: KafkaLog, group: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self, log: KafkaLog, group: str, topics: Sequence[str], instance_id: str | None
+    ) -> None:
         self.owned: set[int] = set()
-        self.consumer: KafkaGroupConsumer = log.group_consumer(group, topics, self)
+        self.records: list[LogRecord] = []
+        self.consumer: KafkaGroupConsumer = log.group_consumer(
+            group, topics, self, instance_id=instance_id
+        )
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         self.owned.update(partitions)
@@ -66,8 +71,8 @@ class Kit:
         self.log.admin().create_topics([TopicSpec(topic, partitions, config=config)])
         return topic
 
-    def member(self, *topics: str) -> Member:
-        member = Member(self.log, f"{self.namespace}.group", topics)
+    def member(self, *topics: str, instance_id: str | None = None) -> Member:
+        member = Member(self.log, f"{self.namespace}.group", topics, instance_id)
         self._stack.callback(member.consumer.close)
         return member
 
