@@ -17,6 +17,7 @@ from weft.core import (
     CompleteWorkflow,
     Due,
     FailWorkflow,
+    LeaseExpired,
     ScheduleActivity,
     StartTimer,
     apply,
@@ -28,13 +29,16 @@ from weft.core import (
     retry_interval_ms,
 )
 from weft.core import Run as CoreRun
+from weft.core._retry import LOST_ATTEMPTS_MAX
 from weft.records import (
     NULL,
     ActivityCompleted,
     ActivityFailed,
+    ActivityLost,
     ActivityRetryScheduled,
     AttemptCompleted,
     AttemptFailed,
+    AttemptReleased,
     AttemptStarted,
     CancelWorkflow,
     FailureInfo,
@@ -62,15 +66,24 @@ policies = st.builds(
     non_retryable=st.sampled_from(((), ("Declined",))),
 )
 _steps = st.one_of(
-    st.tuples(st.just("schedule"), policies, st.integers(1, 5000)),
-    st.tuples(st.just("schedule"), policies, st.integers(1, 5000)),
+    st.tuples(st.just("schedule"), policies, st.integers(1, 5000), st.just((0, 0))),
+    st.tuples(
+        st.just("schedule"),
+        policies,
+        st.integers(1, 5000),
+        st.tuples(st.sampled_from((0, 1, 3000)), st.sampled_from((0, 1, 9000))),
+    ),
     st.tuples(st.just("timer"), st.integers(0, 5000)),
     st.tuples(st.just("cancel_activity"), _ids),
     st.tuples(st.just("cancel_timer"), _ids),
     st.tuples(st.just("completed"), _ids, st.integers(-1, 1), st.booleans()),
     st.tuples(st.just("failed"), _ids, st.integers(-1, 1), st.sampled_from(("Blip", "Declined"))),
     st.tuples(st.just("failed"), _ids, st.just(0), st.just("Blip")),
-    st.tuples(st.just("started"), _ids, st.integers(-1, 1)),
+    st.tuples(st.just("started"), _ids, st.integers(-1, 1), st.just(0)),
+    st.tuples(st.just("started"), _ids, st.just(0), st.sampled_from((1, 2))),
+    st.tuples(st.just("started"), _ids, st.just(0), st.sampled_from((1, 2))),
+    st.tuples(st.just("released"), _ids, st.integers(-1, 1), st.sampled_from((1, 2))),
+    st.tuples(st.just("expired"), _ids, st.sampled_from((1, 2))),
     st.tuples(st.just("advance"), st.integers(0, 20_000)),
     st.tuples(st.just("advance"), st.integers(0, 20_000)),
     st.tuples(st.just("signal"), st.sampled_from(("", "s-1", "s-2"))),
@@ -109,6 +122,11 @@ class CoreDriver:
         )
         assert again == self.run
         assert next_due_ms(again) == next_due_ms(self.run)
+        open_ones = self.run.activities.values()
+        assert self.run.leased_count == sum(activity.lease_ms > 0 for activity in open_ones)
+        for activity in open_ones:
+            assert activity.tries <= activity.retry.max_attempts
+            assert activity.lost_count <= LOST_ATTEMPTS_MAX
 
     def step(self, kind: str, *rest: Any) -> None:
         if kind == "advance":
@@ -116,6 +134,8 @@ class CoreDriver:
             while 0 < next_due_ms(self.run) <= self.now_ms:
                 self.take(decide(self.run, Due(), now_ms=self.now_ms, draw=self.draw()))
             assert decide(self.run, Due(), now_ms=self.now_ms, draw=0.0).dropped
+            for activity in self.run.activities.values():
+                assert not activity.close_due_ms or activity.close_due_ms > self.now_ms
             return
         commands = self.commands(kind, *rest)
         if commands is None:
@@ -129,11 +149,19 @@ class CoreDriver:
 
     def commands(self, kind: str, *rest: Any) -> list[Command] | None:
         match kind, *rest:
-            case "schedule", policy, start_to_close_ms:
+            case "schedule", policy, start_to_close_ms, (to_start_ms, to_close_ms):
                 self.command_id += 1
                 return [
                     ScheduleActivity(
-                        self.command_id, "a", NULL, "q", False, start_to_close_ms, policy
+                        self.command_id,
+                        "a",
+                        NULL,
+                        "q",
+                        False,
+                        start_to_close_ms,
+                        policy,
+                        schedule_to_start_ms=to_start_ms,
+                        schedule_to_close_ms=to_close_ms,
                     )
                 ]
             case "timer", delay_ms:
@@ -152,8 +180,10 @@ class CoreDriver:
         return None
 
     def record(self, kind: str, *rest: Any) -> Any:
-        if kind in {"completed", "failed", "started"}:
+        if kind in {"completed", "failed", "started", "released"}:
             return self.result(kind, *rest)
+        if kind == "expired":
+            return LeaseExpired(rest[0], f"lease-{rest[1]}")
         if kind == "signal":
             return SignalWorkflow("approval", id=rest[0])
         return CancelWorkflow() if kind == "cancel" else TerminateWorkflow()
@@ -165,7 +195,11 @@ class CoreDriver:
             return AttemptCompleted(RUN_ID if rest[0] else "run-0", activity_id, attempt)
         if kind == "failed":
             return AttemptFailed(RUN_ID, activity_id, attempt, FailureInfo(rest[0]))
-        return AttemptStarted(RUN_ID, activity_id, attempt, self.now_ms)
+        lease = f"lease-{rest[0]}" if rest[0] else ""
+        if kind == "released":
+            return AttemptReleased(RUN_ID, activity_id, attempt, lease)
+        lease_ms = 10_000 if lease else 0
+        return AttemptStarted(RUN_ID, activity_id, attempt, self.now_ms, lease_ms, lease)
 
 
 @settings(max_examples=200)
@@ -203,6 +237,9 @@ def check_rules(driver: CoreDriver) -> None:
     for event in driver.events:
         if isinstance(event, ActivityRetryScheduled):
             assert event.due_ms >= event.time_ms
+            assert driver.dispatched[event.activity_id, event.attempt] == 1
+        if isinstance(event, ActivityLost):
+            assert driver.dispatched[event.activity_id, event.attempt + 1] == 1
             assert driver.dispatched[event.activity_id, event.attempt] == 1
 
 

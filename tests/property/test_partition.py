@@ -18,6 +18,7 @@ from tests.unit.worker.workflows import (
     at_once,
     careful,
     collecting,
+    copying,
     failing,
     fan_out,
     fulfil,
@@ -31,6 +32,7 @@ from weft.records import (
     ENDINGS,
     ActivityTask,
     AttemptFailed,
+    AttemptReleased,
     AttemptStarted,
     AwaitResult,
     CancelWorkflow,
@@ -50,6 +52,7 @@ WORKFLOWS = (
     at_once,
     careful,
     collecting,
+    copying,
     failing,
     fan_out,
     fulfil,
@@ -57,7 +60,7 @@ WORKFLOWS = (
     inline_steps,
     sleepy,
 )
-INPUTS = {"fulfil": 5, "fan_out": 3}
+INPUTS = {"fulfil": 5, "fan_out": 3, "copying": 9}
 KEYS = ("order-1", "order-2")
 _NAMES = [workflow.name for workflow in WORKFLOWS]
 
@@ -84,6 +87,11 @@ _records = st.one_of(
     st.tuples(st.just("complete"), _numbers),
     st.tuples(st.just("fail"), _numbers, st.booleans()),
     st.tuples(st.just("started"), _numbers),
+    st.tuples(st.just("held"), _numbers, st.sampled_from((1, 2))),
+    st.tuples(st.just("held"), _numbers, st.just(1)),
+    st.tuples(st.just("beat"), _numbers, st.sampled_from((1, 2)), st.sampled_from((None, 1, 2))),
+    st.tuples(st.just("beat"), _numbers, st.just(1), st.sampled_from((1, 2))),
+    st.tuples(st.just("released"), _numbers, st.sampled_from((1, 2)), st.sampled_from((None, 3))),
     st.tuples(st.just("cancel"), _keys),
     st.tuples(st.just("terminate"), _keys),
     st.tuples(st.just("unblock"), _keys),
@@ -167,8 +175,16 @@ def result_record(served: Served, step: Step) -> LogRecord | None:
     elif kind == "fail":
         failure = FailureInfo("Blip", non_retryable=rest[0])
         result = AttemptFailed(task.run_id, task.activity_id, task.attempt, failure)
-    else:
+    elif kind == "started":
         result = AttemptStarted(task.run_id, task.activity_id, task.attempt, served.now_ms)
+    elif kind == "held":
+        result = served.started(task, f"lease-{rest[0]}", 50_000)
+    elif kind == "beat":
+        result = served.heartbeat(task, rest[1], f"lease-{rest[0]}")
+    else:
+        result = AttemptReleased(
+            task.run_id, task.activity_id, task.attempt, f"lease-{rest[0]}", encode_payload(rest[1])
+        )
     return served.results(result, key_of(served, task))
 
 

@@ -221,18 +221,19 @@ class Served:
 
     def hold(self, task: ActivityTask, lease: str = "lease-1", lease_ms: int = 10_000) -> Batch:
         """A worker says that it has been running the attempt for a while."""
-        return self.turn(
-            self.results(
-                AttemptStarted(
-                    task.run_id,
-                    task.activity_id,
-                    task.attempt,
-                    self.now_ms,
-                    lease_ms,
-                    lease,
-                    worker_reply(lease),
-                )
-            )
+        return self.turn(self.results(self.started(task, lease, lease_ms)))
+
+    def started(
+        self, task: ActivityTask, lease: str = "lease-1", lease_ms: int = 10_000
+    ) -> AttemptStarted:
+        return AttemptStarted(
+            task.run_id,
+            task.activity_id,
+            task.attempt,
+            self.now_ms,
+            lease_ms,
+            lease,
+            worker_reply(lease),
         )
 
     def beat(self, task: ActivityTask, details: object = None, lease: str = "lease-1") -> Batch:
