@@ -92,10 +92,11 @@ async def races(user: User, _plain: PlainProducer, id: str) -> None:
 
 
 async def climbs(user: User, _plain: PlainProducer, id: str) -> None:
-    """A long activity, which may be given up; with faults in between even the patient may have to."""
-    steps = user.random.choice([6, 12])
-    user.expect(id, "completed", lambda top: top in {steps, -1})
-    handle = await user.start(flows.climber, (steps, user.random.choice([3.0, 200.0])), id)
+    """A long activity, given up by those who have little patience: whoever has more sees its end."""
+    steps = user.random.choice([6, 12, 30])
+    patience = user.random.choice([3.0, 10_000.0, 10_000.0])
+    user.expect(id, "completed", lambda top: top == steps or (top == -1 and patience < 10))
+    handle = await user.start(flows.climber, (steps, patience), id)
     await user.end(handle)
 
 
