@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from weft.client import Client
 from weft.errors import CorruptRecordError, DeadlineError, LogError
 from weft.log.embedded import _opening, open_embedded
 from weft.records import ActivityCompleted
-from weft.worker import _owner, _worker
+from weft.worker import Worker, _owner, _worker
 
 RUNS = 20
 
@@ -115,6 +116,62 @@ def test_worker_ends_at_once_when_it_is_stopped_while_the_disk_is_full(disk: Sma
         log.close()
 
     asyncio.run(scenario())
+
+
+def test_nothing_of_a_failed_commit_is_left_when_a_worker_is_stopped_on_a_full_disk(
+    disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It still waits for an inline activity then, and the disk has room again: no half of a turn may be written."""
+    monkeypatch.setattr(_owner, "_FULL_PAUSE_S", 2.0)
+
+    async def scenario() -> None:
+        let_go = threading.Event()
+
+        @activity.define(name="linger", inline=True)
+        async def linger() -> str:
+            while not let_go.is_set():  # noqa: ASYNC110  # another thread sets it
+                await asyncio.sleep(0.01)
+            return "lingered"
+
+        @activity.define(name="pack")
+        async def pack() -> str:
+            return "packed"
+
+        @workflow.define(name="order")
+        async def order(ctx: workflow.Context) -> list[str]:
+            async def later() -> str:
+                await ctx.sleep(1)
+                return await ctx.execute_activity(pack)
+
+            return list(await asyncio.gather(ctx.execute_activity(linger), later()))
+
+        log = open_embedded(disk.folder / "log.weft")
+        make_topics(log, "shop")
+        async with Client(log, namespace="shop") as client:
+            served = serving(log, "shop", [order], [linger, pack], session_timeout_s=60.0)
+            async with served as (worker, task):
+                handle = await client.start(order, id="order-1", wait_s=30)
+                disk.fill()
+                await until(lambda: _aborts(worker) > 0, "the timer's commit to fail")
+                worker.stop()
+                disk.free()
+                let_go.set()
+                await asyncio.wait([task])
+            async with serving(log, "shop", [order], [linger, pack]):
+                assert await handle.result(timeout=30) == ["lingered", "packed"]
+        log.close()
+
+    asyncio.run(scenario())
+
+
+def _aborts(worker: Worker) -> float:
+    samples = [
+        sample
+        for family in worker.metrics.transaction_aborts.collect()
+        for sample in family.samples
+        if sample.name == "weft_transaction_aborts_total"
+    ]
+    return sum(sample.value for sample in samples)
 
 
 def _damaged(path: Path) -> None:

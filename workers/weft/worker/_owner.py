@@ -415,6 +415,7 @@ class PartitionOwner:
 
     def _recover(self, error: LogError) -> None:
         """The commit did not happen, or nobody knows: forget everything, and read back what the log says."""
+        self._forget(sorted(self._assigned))
         problem: LogError | None = error
         while problem is not None:
             is_full = isinstance(problem, LogFullError)
@@ -427,7 +428,7 @@ class PartitionOwner:
                 _FULL_PAUSE_S if is_full else _RECOVERY_PAUSE_S * min(self._failures - 1, 10)
             )
             if is_full and self._stopping.is_set():
-                return  # everything is forgotten already, and the log has all that was committed
+                return  # the log has all that was committed, and nothing else is known here any more
             try:
                 self._start_over()
                 problem = None
