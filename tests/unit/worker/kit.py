@@ -97,8 +97,8 @@ class Served:
     def turn(self, *records: LogRecord) -> Batch:
         """One poll: these records, then what is due, one commit."""
         self.batch = batch = Batch(NAMESPACE)
+        batch.read(records)
         for record in records:
-            batch.read(record)
             self.partition.handle(record, batch, self.now_ms)
         self._finish(batch)
         return batch

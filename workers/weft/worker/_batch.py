@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from weft.codec import encode
 from weft.log import Headers, LogRecord, TopicPartition
 from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
@@ -34,10 +36,12 @@ class Batch:
         self.planned_bytes = 0
         """What is written here, and what the states will take that changed and are written at the end."""
 
-    def read(self, record: LogRecord) -> None:
-        """Note that this one is handled: its offset goes into the transaction."""
-        self.next_offsets[record.topic, record.partition] = record.offset + 1
-        self.record_count += 1
+    def read(self, records: Iterable[LogRecord]) -> None:
+        """Note that these are handled: their offsets go into the transaction."""
+        offsets = self.next_offsets
+        for record in records:
+            offsets[record.topic, record.partition] = record.offset + 1
+            self.record_count += 1
 
     def state(self, partition: int, key: bytes, value: bytes | None) -> None:
         self.writes.append((self._namespace.state, partition, key, value, ()))

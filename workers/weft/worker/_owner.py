@@ -241,11 +241,12 @@ class PartitionOwner:
 
     def _handle(self, batch: Batch, now_ms: int, room: Room) -> None:
         """Take the turns of what was read, as far as there is room: the rest is held for the next batch."""
-        held, serving = self._held, self._serving
+        held, serving, handled = self._held, self._serving, list[LogRecord]()
         while held and room.is_left:
             record = held.popleft()
-            batch.read(record)
+            handled.append(record)
             serving[record.partition].handle(record, batch, now_ms)
+        batch.read(handled)
 
     def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> None:
         self._inline_results.extend(self._inline.take())

@@ -22,7 +22,7 @@ class Room:
     def __init__(self, batch: Batch, guard: Guard = UNGUARDED, host: Host = HOST) -> None:
         self._batch = batch
         self._guard = guard
-        self._host = host
+        self._monotonic = host.monotonic
         self._interrupted_count = guard.interrupted_count
         self._end_s = host.monotonic() + TURNS_S_MAX
         self._part_end_s = self._end_s
@@ -31,7 +31,7 @@ class Room:
 
     def begin_part(self, share: float) -> None:
         """From now on there is this share of what is left, and in any case room for one turn."""
-        now_s = self._host.monotonic()
+        now_s = self._monotonic()
         self._part_end_s = now_s + max(0.0, self._end_s - now_s) * share
         used_bytes = self._batch.planned_bytes
         self._part_bytes_max = used_bytes + max(0, BATCH_BYTES_MAX - used_bytes) * share
@@ -46,10 +46,10 @@ class Room:
         """
         if self._guard.interrupted_count != self._interrupted_count:
             return False
-        if self._is_untouched:
+        if self._batch.planned_bytes < self._part_bytes_max and (
+            self._monotonic() < self._part_end_s
+        ):
             self._is_untouched = False
             return True
-        return (
-            self._batch.planned_bytes < self._part_bytes_max
-            and self._host.monotonic() < self._part_end_s
-        )
+        is_first, self._is_untouched = self._is_untouched, False
+        return is_first
