@@ -24,8 +24,8 @@ test: lint ## Run everything: linters, all tests (a real Kafka is started), the 
 	$(PYTEST)
 	report=$$($(RUN) -m tests.support.requirements) && echo "$$report" | tail -n 1
 
-test-fast: $(READY) ## Run the tests that need no Kafka, in under a minute.
-	$(PYTEST) -m "not kafka" -n 2
+test-fast: $(READY) ## Run the tests that need no Kafka and no simulations, in about a minute.
+	$(PYTEST) -m "not kafka and not simulation" -n 2
 
 lint: $(READY) ## Check style, format and types.
 	$(RUN) -m ruff check --quiet .

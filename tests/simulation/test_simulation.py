@@ -13,6 +13,8 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 from tests.tidy.source import CHECKOUT
 
+pytestmark = pytest.mark.simulation
+
 FRESH_RUNS = 300
 FRESH_S = 100.0
 MUTANT_RUNS = 1000
