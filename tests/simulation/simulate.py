@@ -8,6 +8,7 @@ import logging
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.simulation.checks import problems_of
@@ -16,7 +17,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.histories import Histories
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.workloads import WORKLOADS
+from tests.simulation.workloads import WORKLOADS, Workload
 from tests.simulation.world import World
 
 SAFETY_S = 25.0
@@ -39,7 +40,12 @@ class Outcome:
     """Of everything that was written: two runs of one seed are the same run."""
 
 
-def simulate(seed: int, *, armed: frozenset[str] | None = None) -> Outcome:
+def simulate(
+    seed: int,
+    *,
+    armed: frozenset[str] | None = None,
+    workloads: Sequence[Workload] = WORKLOADS,
+) -> Outcome:
     """The whole run of one seed. `armed`: exactly these faults, instead of what the seed draws."""
     logging.getLogger("weft").setLevel(logging.CRITICAL + 1)
     # What is left of a killed process would be closed whenever the collector comes by: not in the middle of a run.
@@ -49,7 +55,7 @@ def simulate(seed: int, *, armed: frozenset[str] | None = None) -> Outcome:
     faults = Faults(scheduler.random, armed=armed)
     world = World(seed, faults, scheduler)
     try:
-        return _run(world)
+        return _run(world, workloads)
     finally:
         world.end()
         del world
@@ -60,12 +66,12 @@ def simulate(seed: int, *, armed: frozenset[str] | None = None) -> Outcome:
         sys.unraisablehook = hook
 
 
-def _run(world: World) -> Outcome:
+def _run(world: World, workloads: Sequence[Workload]) -> Outcome:
     scheduler, faults = world.scheduler, world.faults
     world.deploy()
     for number in range(world.random.choice([1, 2])):
         count = world.random.randrange(2, _WORKFLOWS_MAX)
-        chosen = [world.random.choice(WORKLOADS) for _ in range(count)]
+        chosen = [world.random.choice(workloads) for _ in range(count)]
         world.add_user([(f"{do.__name__}-{number}-{n}", do) for n, do in enumerate(chosen)])
     scheduler.spawn(scheduler.outside, Nemesis(world).run, "nemesis")
     scheduler.run(lambda: False, scheduler.now + world.random.uniform(5.0, SAFETY_S))
