@@ -64,7 +64,16 @@ class Shell:
 
 def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
     in_order = re.findall(r"<!-- test: (\w+) -->", README)
-    assert in_order == ["hello", "dev", "kafka", "approval", "producer", "client", "troubles"]
+    assert in_order == [
+        "hello",
+        "dev",
+        "kafka",
+        "approval",
+        "producer",
+        "client",
+        "long",
+        "troubles",
+    ]
     untested = re.findall(r"(?<!-->\n)```(?:sh|python)\n(.*?)```", README, re.DOTALL)
     assert [block.splitlines()[0].split()[:2] for block in untested] == [["make", "demo"]]
 
@@ -79,6 +88,15 @@ def test_hello_runs_on_the_embedded_log_when_it_is_typed_as_in_the_readme(tmp_pa
     with shell.running(dev):
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         assert "Hello, Ada!" in shell.run(start)
+
+
+def test_long_activity_runs_when_it_is_typed_as_in_the_readme(tmp_path: Path) -> None:
+    (tmp_path / "nightly.py").write_text(BLOCKS["long"])
+    shell = Shell(tmp_path)
+    with shell.running(["weft", "dev", "nightly.py"]):
+        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
+        start = ["weft", "start", "nightly", "--input", "1000", "--wait"]
+        assert "1000" in shell.run(start).split()
 
 
 @pytest.mark.kafka

@@ -149,6 +149,22 @@ def test_attempt_runs_on_when_the_owner_is_killed(site: Site) -> None:
     assert "ActivityLost" not in site.history()
 
 
+def test_attempt_is_not_lost_when_it_is_the_owner_that_stands_still(site: Site) -> None:
+    """For longer than the lease, shorter than its session: heartbeats lie unread on the log meanwhile."""
+    owner = site.owner()
+    site.start("first", "--activities-only")
+    site.run(copying, 5)
+    site.wait_for_lease()
+    os.kill(owner.process.pid, signal.SIGSTOP)
+    time.sleep(LEASE_S + 1.5)
+    os.kill(owner.process.pid, signal.SIGCONT)
+    time.sleep(LEASE_S + 2)
+    site.hold.unlink()
+    assert site.result() == 5
+    assert site.notes() == ["first from 0, attempt 1", "first done"]
+    assert "ActivityLost" not in site.history()
+
+
 def test_details_survive_when_everything_is_killed_at_once(site: Site) -> None:
     """One process that is owner and activity worker in one."""
     only = site.start("only")

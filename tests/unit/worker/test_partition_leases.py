@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.worker.conftest import Serve
-from tests.unit.worker.kit import ORDER, Served, replies_of, topics_of
-from tests.unit.worker.workflows import at_once, copying, inline_until_enough, painting
+from tests.unit.worker.kit import NAMESPACE, ORDER, Served, replies_of, topics_of
+from tests.unit.worker.workflows import at_once, copying, fan_out, inline_until_enough, painting
 from weft.codec import decode_payload
 from weft.metrics import WorkerMetrics
 from weft.records import (
@@ -21,6 +21,7 @@ from weft.records import (
     TerminateWorkflow,
 )
 from weft.worker._batch import Batch
+from weft.worker._room import Room
 
 BLIP = FailureInfo("Blip", "on purpose")
 
@@ -373,6 +374,35 @@ def test_inline_activitys_details_are_kept(serve_live: Serve) -> None:
     served.take_over()
     served.advance(1)
     assert details_of(served.inline[-1]) == {"row": 1}
+
+
+# A worker with many attempts.
+
+
+class Places(Room):
+    """Room for so many turns."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    @property
+    def is_left(self) -> bool:
+        self.count -= 1
+        return self.count >= 0
+
+
+def test_attempts_of_a_dead_worker_go_out_as_far_as_a_batch_has_room(serve_live: Serve) -> None:
+    served = serve_live(fan_out)
+    served.start("fan_out", 5)
+    for number, task in enumerate(served.tasks()):
+        served.hold(task, f"lease-{number}")
+    batch = Batch(NAMESPACE)
+    lost: list[int] = []
+    for places in (2, 2, 2):
+        passed_s = 0.0 if lost else 10.0
+        served.partition.watch_leases(batch, served.now_ms, passed_s, Places(places))
+        lost.append(served.partition.lost["silent"])
+    assert lost == [2, 4, 5]
 
 
 # Blocked runs.

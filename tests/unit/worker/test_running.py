@@ -26,7 +26,12 @@ def watched(run: Run) -> RunningAttempts:
 
 
 def silent(running: RunningAttempts, seconds: float) -> list[str]:
-    return [attempt.lease for _workflow_id, attempt in running.pass_time(seconds)]
+    leases = []
+    if running.pass_time(seconds):
+        while (found := running.next_silent()) is not None:
+            leases.append(found[1].lease)
+    assert running.next_silent() is None
+    return leases
 
 
 def test_silent_worker_is_noticed_when_its_lease_is_over() -> None:

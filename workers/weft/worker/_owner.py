@@ -228,8 +228,7 @@ class PartitionOwner:
         self._fire_due(batch, now_ms, room)
         passed_s = self._lease_time(len(records))
         for partition in serving.values():
-            if room.is_left:
-                partition.watch_leases(batch, now_ms, passed_s)
+            partition.watch_leases(batch, now_ms, passed_s, room)
             partition.flush(batch)
         if batch.inline:
             self._inline.submit(

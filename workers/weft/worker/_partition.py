@@ -220,13 +220,23 @@ class Partition:
                     fired += 1
         return fired
 
-    def watch_leases(self, batch: Batch, now_ms: int, passed_s: float) -> None:
-        """So much time has passed for the workers that hold leases: what they lost goes to others."""
-        for workflow_id, attempt in self._watch.silent(passed_s):
+    def watch_leases(
+        self, batch: Batch, now_ms: int, passed_s: float, room: Room | None = None
+    ) -> None:
+        """So much time has passed for the workers that hold leases: what they lost goes to others.
+
+        As far as there is room; the rest with the next batch.
+        """
+        running = self._watch.running
+        if not running.pass_time(passed_s):
+            return
+        while (room is None or room.is_left) and (silent := running.next_silent()) is not None:
+            workflow_id, attempt = silent
             cell = self.cells.get(workflow_id)
             # A blocked run takes up nothing; it looks again after another lease's time.
             if cell is not None and not cell.ended and cell.status != "blocked":
                 self._expire(cell, LeaseExpired(attempt.activity_id, attempt.lease), batch, now_ms)
+                self._plan(batch)
 
     def _expire(self, cell: Cell, expired: LeaseExpired, batch: Batch, now_ms: int) -> None:
         self._warm(cell, batch)

@@ -98,13 +98,16 @@ class RunningAttempts:
             del self._by_workflow[workflow_id]
         return stale
 
-    def pass_time(self, seconds: float) -> list[tuple[str, RunningAttempt]]:
-        """So long later: the attempts whose workers have been silent for too long, with their workflow IDs.
-
-        What comes of one is told by `begin_lease` or `take_stale`; else it has another lease's time.
-        """
+    def pass_time(self, seconds: float) -> bool:
+        """So long later; whether `next_silent` is to be asked."""
         self._now_s += seconds
-        silent: list[tuple[str, RunningAttempt]] = []
+        return bool(self._heap) and self._heap[0][0] <= self._now_s
+
+    def next_silent(self) -> tuple[str, RunningAttempt] | None:
+        """The next attempt whose worker has been silent for too long, with its workflow's ID; None when no more are.
+
+        What comes of it is told by `begin_lease` or `take_stale`; else it has another lease's time.
+        """
         while self._heap and self._heap[0][0] <= self._now_s:
             _due_s, workflow_id, activity_id, lease = heapq.heappop(self._heap)
             attempt = self._by_workflow.get(workflow_id, {}).get(activity_id)
@@ -115,8 +118,8 @@ class RunningAttempts:
                 attempt.due_s = self._now_s + attempt.lease_s
             heapq.heappush(self._heap, (attempt.due_s, workflow_id, activity_id, lease))
             if is_lost:
-                silent.append((workflow_id, attempt))
-        return silent
+                return workflow_id, attempt
+        return None
 
 
 def _is_waited_for(attempt: RunningAttempt, run: Run | None) -> bool:

@@ -68,10 +68,6 @@ class AttemptWatch:
         """An attempt ended without success; what it said last is for the next one."""
         self._note(workflow_id, run, result, result.heartbeat_details)
 
-    def silent(self, passed_s: float) -> list[tuple[str, RunningAttempt]]:
-        """So long later: the attempts whose workers were not heard of, with their workflow IDs."""
-        return self.running.pass_time(passed_s)
-
     def answer_stale(self, result: ResultsRecord, reason: str, batch: Batch) -> None:
         """Whoever still runs the attempt that this speaks of may stop."""
         if isinstance(result, AttemptStarted | AttemptHeartbeat) and result.reply_to is not None:

@@ -1,0 +1,65 @@
+"""The owner's lease clock: when it is the owner that stands still, nobody else was silent."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from weft.host import Host
+from weft.log import LogRecord
+from weft.metrics import WorkerMetrics
+from weft.topics import Namespace
+from weft.worker._owner import RECORDS_MAX, PartitionOwner
+
+
+class Machine(Host):
+    """A monotonic clock by hand."""
+
+    now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class NoLog:
+    def producer(self) -> None:
+        """Nothing is written here."""
+
+
+@pytest.fixture
+def owner() -> PartitionOwner:
+    return PartitionOwner(
+        cast("Any", NoLog()),
+        Namespace("shop"),
+        workflows={},
+        queues=frozenset(),
+        partition_count=1,
+        inline=cast("Any", None),
+        metrics=WorkerMetrics(),
+        instance_id="a",
+        host=Machine(),
+    )
+
+
+def passed(owner: PartitionOwner, seconds: float, record_count: int = 0) -> float:
+    """What the leases lose in a round of the loop that took so long."""
+    cast("Machine", owner._host).now_s += seconds
+    return round(owner._lease_time(record_count), 6)
+
+
+def test_time_passes_for_leases_while_the_owner_goes_round(owner: PartitionOwner) -> None:
+    assert [passed(owner, 0.1, records) for records in (0, 5, 900)] == [0.1, 0.1, 0.1]
+
+
+def test_owner_that_stood_still_takes_little_from_leases(owner: PartitionOwner) -> None:
+    assert passed(owner, 3600) == 0.5
+    assert passed(owner, 0.1) == 0.1
+
+
+def test_no_time_passes_for_leases_while_there_is_more_to_read(owner: PartitionOwner) -> None:
+    assert passed(owner, 0.3, RECORDS_MAX) == 0
+    owner._held.append(LogRecord("shop.results", 0, 0, b"order-1", b"{}"))
+    assert passed(owner, 0.3) == 0
+    owner._held.clear()
+    assert passed(owner, 0.1) == 0.1, "what was not counted is not made up for"
