@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from deploy.kafka._docker import DockerRuntime
@@ -36,6 +36,8 @@ class Broker:
         self._runtime = runtime
         self.node_id = node.node_id
         self.port = node.port
+        self.proxied_port = node.proxied_port
+        """Where a proxy in front of it finds it; 0 without one."""
         self.address = f"{HOST}:{node.port}"
 
     @property
@@ -145,16 +147,26 @@ class Cluster:
 
 
 def create_cluster(
-    name: str, count: int, port: int | None, settings: Mapping[str, str], progress: Progress
+    name: str,
+    count: int,
+    port: int | None,
+    settings: Mapping[str, str],
+    progress: Progress,
+    proxy_ports: Sequence[int] = (),
 ) -> Cluster:
     """Start `count` brokers and wait until they serve. Raises `BrokerError`, with nothing left behind."""
+    if proxy_ports and len(proxy_ports) != count:
+        raise BrokerError(f"{count} brokers need {count} proxies or none, not {len(proxy_ports)}.")
     if port is not None:
         _check_ports_free(range(port, port + count))
     runtime = _choose_runtime(progress)
     tries = 0
     while True:
         tries += 1
-        layout = _new_layout(name, count, port, settings, runtime)
+        nodes = _new_nodes(count, port, proxy_ports)
+        # Kafka's own form of a UUID; a leading dash would be taken for an option of its tools.
+        cluster_id = "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        layout = Layout(name, runtime.name, cluster_id, nodes, settings)
         cluster = Cluster(layout, runtime)
         try:
             layout.save()
@@ -201,15 +213,14 @@ def _choose_runtime(progress: Progress) -> Runtime:
     )
 
 
-def _new_layout(
-    name: str, count: int, port: int | None, settings: Mapping[str, str], runtime: Runtime
-) -> Layout:
-    free = free_ports(count * 2)
-    ports = free[count:] if port is None else list(range(port, port + count))
-    nodes = tuple(Node(index + 1, ports[index], free[index]) for index in range(count))
-    # Kafka's own form of a UUID; a leading dash would be taken for an option of its tools.
-    cluster_id = "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-    return Layout(name, runtime.name, cluster_id, nodes, settings)
+def _new_nodes(count: int, port: int | None, proxy_ports: Sequence[int]) -> tuple[Node, ...]:
+    free = free_ports(count * 3)
+    ports = free[:count] if port is None else list(range(port, port + count))
+    nodes = []
+    for index in range(count):
+        ways_in = (free[2 * count + index], proxy_ports[index]) if proxy_ports else (0, 0)
+        nodes.append(Node(index + 1, ports[index], free[count + index], *ways_in))
+    return tuple(nodes)
 
 
 def _check_ports_free(ports: range) -> None:

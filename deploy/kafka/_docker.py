@@ -40,8 +40,8 @@ class DockerRuntime:
             environment = [f"--env={_variable(key)}={value}" for key, value in settings.items()]
             _docker(
                 "create", f"--name={_container(layout, node)}", f"--network={_network(layout)}",
-                f"--publish={HOST}:{node.port}:{node.port}", f"--env=CLUSTER_ID={layout.cluster_id}",
-                "--env=KAFKA_HEAP_OPTS=-Xmx1g", *environment, IMAGE,
+                *(f"--publish={HOST}:{port}:{port}" for port in (node.port, node.proxied_port) if port),
+                f"--env=CLUSTER_ID={layout.cluster_id}", "--env=KAFKA_HEAP_OPTS=-Xmx1g", *environment, IMAGE,
             )  # fmt: skip
 
     def start(self, layout: Layout, node: Node) -> None:
@@ -79,13 +79,21 @@ def _own_settings(layout: Layout, node: Node) -> dict[str, str]:
     voters = ",".join(
         f"{other.node_id}@{_container(layout, other)}:{_CONTROLLER_PORT}" for other in layout.nodes
     )
+    listeners = (
+        f"PLAINTEXT://:{node.port},INTERNAL://:{_INTERNAL_PORT},CONTROLLER://:{_CONTROLLER_PORT}"
+    )
     internal = f"INTERNAL://{_container(layout, node)}:{_INTERNAL_PORT}"
+    advertised = f"PLAINTEXT://{HOST}:{node.port},{internal}"
+    protocols = "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT"
+    if node.proxy_port:
+        listeners += f",PROXIED://:{node.proxied_port}"
+        advertised += f",PROXIED://{HOST}:{node.proxy_port}"
     return {
         "node.id": str(node.node_id),
         "controller.quorum.voters": voters,
-        "listeners": f"PLAINTEXT://:{node.port},INTERNAL://:{_INTERNAL_PORT},CONTROLLER://:{_CONTROLLER_PORT}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port},{internal}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": listeners,
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": protocols,
         "inter.broker.listener.name": "INTERNAL",
         "log.dirs": _DATA_FOLDER,
     }

@@ -113,11 +113,17 @@ class JavaRuntime:
 
 def _own_settings(layout: Layout, node: Node) -> dict[str, str]:
     voters = ",".join(f"{other.node_id}@{HOST}:{other.controller_port}" for other in layout.nodes)
+    listeners = f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}"
+    advertised = f"PLAINTEXT://{HOST}:{node.port}"
+    if node.proxy_port:
+        listeners += f",PROXIED://{HOST}:{node.proxied_port}"
+        advertised += f",PROXIED://{HOST}:{node.proxy_port}"
     return {
         "node.id": str(node.node_id),
         "controller.quorum.voters": voters,
-        "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
+        "listeners": listeners,
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": str(layout.node_folder(node) / "data"),
     }

@@ -21,11 +21,17 @@ class BrokerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One broker, which is a controller too. `port` is the clients', both are on the loopback interface."""
+    """One broker, which is a controller too. `port` is the clients'; all are on the loopback interface.
+
+    With a proxy in front of it there is a second way in: who comes through `proxied_port` is told that the broker is
+    at `proxy_port`. 0 is none.
+    """
 
     node_id: int
     port: int
     controller_port: int
+    proxied_port: int = 0
+    proxy_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

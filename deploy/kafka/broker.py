@@ -57,9 +57,17 @@ def start_broker(
     settings: Mapping[str, str] | None = None,
     owner_pid: int | None = None,
     progress: Progress = silent,
+    proxy_ports: Sequence[int] = (),
 ) -> Cluster:
     """Start one broker on `port` (None: a free one); otherwise as `start_cluster`."""
-    return start_cluster(1, port=port, settings=settings, owner_pid=owner_pid, progress=progress)
+    return start_cluster(
+        1,
+        port=port,
+        settings=settings,
+        owner_pid=owner_pid,
+        progress=progress,
+        proxy_ports=proxy_ports,
+    )
 
 
 def start_cluster(
@@ -69,18 +77,20 @@ def start_cluster(
     settings: Mapping[str, str] | None = None,
     owner_pid: int | None = None,
     progress: Progress = silent,
+    proxy_ports: Sequence[int] = (),
 ) -> Cluster:
     """Start `count` brokers and wait until they serve.
 
     `port` is the first one's, the others follow it; None takes free ones. `settings` are further ones of the broker, by
-    Kafka's names. The cluster is removed when the process `owner_pid` (None: this one) ends, however it ends. Raises
-    `BrokerError`.
+    Kafka's names. `proxy_ports` are where somebody's proxies listen, one for each broker: who comes through a proxy (to
+    `Broker.proxied_port`) is sent to the proxies for everything else too. The cluster is removed when the process
+    `owner_pid` (None: this one) ends, however it ends. Raises `BrokerError`.
     """
     owner = os.getpid() if owner_pid is None else owner_pid
     name = f"owned-{owner}-{uuid.uuid4().hex[:8]}"
     guard = _start_guard(name, owner)
     try:
-        cluster = create_cluster(name, count, port, settings or {}, progress)
+        cluster = create_cluster(name, count, port, settings or {}, progress, proxy_ports)
     except BaseException:
         guard.kill()
         guard.wait()

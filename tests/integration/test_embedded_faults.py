@@ -35,7 +35,6 @@ def disk() -> Iterator[SmallDisk]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that gives up what may fail for long in less time than these tests take."""
-    monkeypatch.setattr(_owner, "_RECOVERIES_MAX", 2)
     monkeypatch.setattr(_owner, "_RECOVERY_PAUSE_S", 0.05)
     monkeypatch.setattr(_owner, "_FULL_PAUSE_S", 0.05)
 

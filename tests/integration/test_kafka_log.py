@@ -89,6 +89,27 @@ def kit(kafka_address: str, namespace: str) -> Iterator[Kit]:
         yield Kit(kafka_address, namespace, stack)
 
 
+def test_member_is_assigned_anew_when_the_log_could_not_say_where_partitions_start(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client believes that the assignment is done, and would wait for the next one."""
+    member = kit.member(kit.topic("orders"), instance_id="worker-0")
+    calls = 0
+
+    def fail(_wanted: object) -> dict[tuple[str, int], int]:
+        nonlocal calls
+        calls += 1
+        raise LogUnavailableError("the coordinator is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(member.consumer, "_decided_offsets", fail)
+        while calls < 2:
+            with suppress(LogUnavailableError):
+                member.consumer.poll(1, 0.1)
+    assert member.owned == set()
+    member.until_owns({0})
+
+
 def test_transaction_is_refused_when_the_broker_finds_a_record_too_large(kit: Kit) -> None:
     """The topic's limit was lowered after the producer had asked for it."""
     orders = kit.topic("orders", 1, **{"max.message.bytes": "200000"})

@@ -97,3 +97,39 @@ async def lottery(ctx: workflow.Context, limit: int) -> str:
 async def elsewhere(ctx: workflow.Context) -> object:
     """Its one activity is nobody's here: the test completes it."""
     return await ctx.execute_activity("afar")
+
+
+@activity.define
+async def double(number: int) -> int:
+    return 2 * number
+
+
+@activity.define(inline=True)
+async def double_inline(number: int) -> int:
+    return 2 * number
+
+
+@workflow.define
+async def tally(ctx: workflow.Context, count: int) -> list[object]:
+    """A bit of everything: activities on a queue and inline, a timer, two signals named `word`."""
+    total = 0
+    for number in range(count):
+        total += await ctx.execute_activity(double, number)
+        total += await ctx.execute_activity(double_inline, number)
+        await asyncio.sleep(0.01)
+    return [total, *[await ctx.receive_signal("word") for _ in range(2)]]
+
+
+@workflow.define
+async def open_end(ctx: workflow.Context) -> None:
+    """Waits for a signal that never comes."""
+    await ctx.execute_activity(double, 1)
+    await ctx.receive_signal("never")
+
+
+@workflow.define
+async def nap(ctx: workflow.Context, seconds: float) -> str:
+    """A timer between two activities."""
+    await ctx.execute_activity(step, "before")
+    await asyncio.sleep(seconds)
+    return await ctx.execute_activity(step, "after")

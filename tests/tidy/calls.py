@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-SLEEP_ALLOWED = ("weft.log.embedded", "weft.host", "weft.worker._owner", "weft.worker._watchdog")
-"""The backend and the owner's loop wait in threads of their own, for short and bounded times."""
+SLEEP_ALLOWED = ("weft.log.embedded", "weft.host", "weft.worker._watchdog")
+"""They wait in threads of their own, for short and bounded times."""
 
 THREADS_ASK_THE_HOST = ("weft.client", "weft.worker")
 

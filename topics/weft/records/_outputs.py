@@ -61,6 +61,8 @@ class Claim(msgspec.Struct, frozen=True, tag="claim", tag_field="kind"):
     nonce: str
     """Unique to this takeover, so that the new owner recognises its own claim."""
     time_ms: int
+    partition_count: int = 0
+    """How many partitions the namespace had for this owner; 0 is not known."""
     v: Literal[1] = 1
 
 

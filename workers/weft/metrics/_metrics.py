@@ -53,6 +53,11 @@ class WorkerMetrics:
         self.partitions = Gauge(
             "weft_partitions", "Partitions that are owned and served", registry=self.registry
         )
+        self.unserved_seconds = Gauge(
+            "weft_unserved_seconds",
+            "For how long the log has kept this worker from serving workflows; 0 while it serves",
+            registry=self.registry,
+        )
         self.dropped = Counter(
             "weft_dropped",
             "Records that changed nothing, by reason (late results, repeated signals)",

@@ -24,6 +24,7 @@ from weft.worker._inline import InlineRunner
 from weft.worker._partition import Partition
 from weft.worker._room import Room
 from weft.worker._takeover import Takeover, fence_former_owners
+from weft.worker._topic_watch import changed_count
 from weft.worker._watchdog import TurnWatchdog
 from weft.workflow import UNGUARDED, Guard, Workflow
 
@@ -45,8 +46,8 @@ _INLINE_WAIT_S = 0.001
 _COMMIT_TIMEOUT_S = 30.0
 _FENCE_TIMEOUT_S = 30.0
 _COMMITTED_TIMEOUT_S = 10.0
-_RECOVERIES_MAX = 20
-"""Commits that may fail in a row before the worker gives up and says so."""
+_FENCED_MAX = 20
+"""How often in a row this worker may be fenced before it gives up and says so."""
 _RECOVERY_PAUSE_S = 0.2
 _FULL_PAUSE_S = 1.0
 _REPORT_S = 0.5
@@ -99,7 +100,8 @@ class PartitionOwner:
         self._assigned_at: dict[int, float] = {}
         self._joined_s = 0.0
         self._failures = 0
-        self._poll_failures = 0
+        self._fenced_count = 0
+        self._unserved_since_s = 0.0
         self._report_at = 0.0
         self._looked_s = host.monotonic()
         self._stopping = host.event()
@@ -111,11 +113,18 @@ class PartitionOwner:
     @property
     def ready(self) -> bool:
         """Every assigned partition is rebuilt and served; with none for a while, others must have them all."""
+        if self._unserved_since_s:
+            return False
         if self._assigned:
             return len(self._serving) == len(self._assigned)
         return (
             self._joined_s > 0 and self._host.monotonic() - self._joined_s > self._session_timeout_s
         )
+
+    def unserved_s(self) -> float:
+        """For how many seconds the log has kept this owner from serving; 0 while it serves."""
+        since_s = self._unserved_since_s
+        return self._host.monotonic() - since_s if since_s else 0.0
 
     def stop(self, drain_s: float) -> None:
         """Finish what is under way, for at most `drain_s`, then let `run` return."""
@@ -148,6 +157,9 @@ class PartitionOwner:
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         logger.info("partitions %s of %s assigned", list(partitions), self._namespace.name)
+        if max(partitions) >= self._partition_count:
+            fault = f"partition {max(partitions)} has been added"
+            raise changed_count(self._namespace, self._partition_count, fault)
         self._assigned.update(partitions)
         self._begin_takeover(partitions)
 
@@ -177,10 +189,14 @@ class PartitionOwner:
             # While some are held, the poll is for the group's sake: what it brings is no more than is taken.
             records = self._consumer.poll(1 if self._held else RECORDS_MAX, self._wait_s())
         except LogUnavailableError as error:
-            self._wait_for_log(error)
+            # Nothing is in doubt, so nothing is forgotten.
+            logger.warning("the log cannot be read: %s", error)
+            self._wait_after_failure(error)
             return
-        self._poll_failures = 0
         try:
+            if self._producer is None:
+                self._start_over()  # which reads these records again
+                return
             member = self._consumer.member() if self._assigned else None
             self._advance_takeovers()
             batch = self._take_turns(records)
@@ -191,19 +207,8 @@ class PartitionOwner:
                 raise
             self._recover(error)
         else:
+            self._note_success()
             self._after_commit(batch)
-
-    def _wait_for_log(self, error: LogUnavailableError) -> None:
-        """The log cannot be read at the moment: nothing is lost, but it must not go on for ever.
-
-        Counted apart from failed commits: an idle worker commits nothing that would set their count back.
-        """
-        # A full disk loses nothing, and ends when somebody makes room: it is waited for as long as it takes.
-        self._poll_failures += not isinstance(error, LogFullError)
-        if self._poll_failures > _RECOVERIES_MAX:
-            raise error
-        logger.warning("the log cannot be read: %s", error)
-        self._host.sleep(_RECOVERY_PAUSE_S * min(max(self._poll_failures, 1), 10))
 
     def _take_turns(self, records: list[LogRecord]) -> Batch:
         batch = Batch(self._namespace)
@@ -306,7 +311,6 @@ class PartitionOwner:
             producer.append(topic, partition, key, value, headers)
         producer.send_offsets(next_offsets, member)
         producer.commit(_COMMIT_TIMEOUT_S)
-        self._failures = 0
         self._metrics.batch_records.observe(batch.record_count)
         self._metrics.transaction_seconds.observe(self._host.monotonic() - began)
 
@@ -328,6 +332,8 @@ class PartitionOwner:
 
     def _wait_s(self) -> float:
         if self._takeovers or self._fresh or self._held or self._inline_results:
+            return 0.0
+        if self._producer is None:
             return 0.0
         wait_s = _INLINE_WAIT_S if self._inline.running else _IDLE_S
         due = [
@@ -381,6 +387,7 @@ class PartitionOwner:
             {position: self._positions[position] for position in wanted},
             instance_id=self._instance_id,
             now_ms=int(self._host.time() * 1000),
+            partition_count=self._partition_count,
         )
 
     def _serve(self, partition: Partition) -> None:
@@ -414,37 +421,50 @@ class PartitionOwner:
     # When a commit fails.
 
     def _recover(self, error: LogError) -> None:
-        """The commit did not happen, or nobody knows: forget everything, and read back what the log says."""
+        """The commit did not happen, or nobody knows: forget everything; the next step reads back what the log says.
+
+        A log that cannot be reached is waited for as long as it takes: whoever would take over needs it too. But who is
+        fenced again and again shares his ID with a living process, and only a person can mend that.
+        """
         self._forget(sorted(self._assigned))
-        problem: LogError | None = error
-        while problem is not None:
-            is_full = isinstance(problem, LogFullError)
-            self._failures += not is_full
-            self._metrics.transaction_aborts.labels(_reason(problem)).inc()
-            if self._failures > _RECOVERIES_MAX:
-                raise problem
-            logger.warning("a commit failed (%s); rebuilding %s", problem, sorted(self._assigned))
-            self._host.sleep(
-                _FULL_PAUSE_S if is_full else _RECOVERY_PAUSE_S * min(self._failures - 1, 10)
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+        self._metrics.transaction_aborts.labels(_reason(error)).inc()
+        if isinstance(error, FencedError):
+            self._fenced_count += 1
+            if self._fenced_count > _FENCED_MAX:
+                raise error
+        logger.warning("a commit failed (%s); rebuilding %s", error, sorted(self._assigned))
+        self._wait_after_failure(error)
+
+    def _wait_after_failure(self, error: LogError) -> None:
+        now_s = self._host.monotonic()
+        self._unserved_since_s = self._unserved_since_s or now_s
+        self._failures += 1
+        if self._failures > 1:
+            logger.warning(
+                "nothing of %s has been served here for %.0f s, after %s failures; trying again",
+                self._namespace.name,
+                now_s - self._unserved_since_s,
+                self._failures,
             )
-            if is_full and self._stopping.is_set():
-                return  # the log has all that was committed, and nothing else is known here any more
-            try:
-                self._start_over()
-                problem = None
-            except LogError as again:
-                if not _is_mendable(again):
-                    raise
-                problem = again
+        pause_s = _RECOVERY_PAUSE_S * min(self._failures - 1, 10)
+        self._stopping.wait(_FULL_PAUSE_S if isinstance(error, LogFullError) else pause_s)
+
+    def _note_success(self) -> None:
+        if self._failures and not self._takeovers:
+            logger.info(
+                "%s: the log answers again after %.1f s", self._namespace.name, self.unserved_s()
+            )
+            self._failures = self._fenced_count = 0
+            self._unserved_since_s = 0.0
 
     def _start_over(self) -> None:
         """A new producer, and every assigned partition taken over anew from its committed offsets."""
         assert self._consumer is not None, "run() opens the consumer"
         numbers = sorted(self._assigned)
         self._forget(numbers)
-        if self._producer is not None:
-            self._producer.close()
-            self._producer = None
         self._producer = self._new_producer()
         if not numbers:
             return
@@ -467,8 +487,10 @@ class PartitionOwner:
         if self._consumer is not None and self._assigned:
             self._consumer.pause(sorted(self._assigned))
         while (
-            self._inline.running or self._inline_results
-        ) and self._host.monotonic() < self._drain_until:
+            self._producer is not None  # or all is forgotten, and the next owner runs it again
+            and (self._inline.running or self._inline_results)
+            and self._host.monotonic() < self._drain_until
+        ):
             self._step()
 
     def _close(self) -> None:

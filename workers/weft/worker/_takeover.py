@@ -8,9 +8,11 @@ seen every earlier transaction, committed or gone. Only then is the partition se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from weft.codec import decode_claim, encode
+from weft.errors import FencedError
 from weft.host import HOST, Host
 from weft.log import (
     FROM_START,
@@ -22,6 +24,8 @@ from weft.log import (
 from weft.records import Claim
 from weft.topics import Namespace
 from weft.worker._partition import Partition
+
+logger = logging.getLogger("weft.worker")
 
 CLAIM_KEY = b"\0claim"
 """No workflow ID begins with a null character, so a claim never meets a head."""
@@ -60,11 +64,21 @@ class Takeover:
         *,
         instance_id: str,
         now_ms: int,
+        partition_count: int,
     ) -> None:
         """Write the claims and begin to read. Raises what the producer raises; nothing is claimed then."""
         producer.begin()
         for number, nonce in self._nonces.items():
-            claim = encode(Claim(number, producer.transactional_id, instance_id, nonce, now_ms))
+            claim = encode(
+                Claim(
+                    number,
+                    producer.transactional_id,
+                    instance_id,
+                    nonce,
+                    now_ms,
+                    partition_count,
+                )
+            )
             producer.append(self._namespace.state, number, CLAIM_KEY, claim)
             producer.append(self._namespace.owners, number, str(number).encode(), claim)
         producer.send_offsets(next_offsets, member)
@@ -119,6 +133,8 @@ def fence_former_owners(
         producer = log.transactional_producer(transactional_id)
         try:
             producer.fence(_FENCE_TIMEOUT_S)
+        except FencedError:
+            logger.info("%s was fenced by somebody else at the same time", transactional_id)
         finally:
             producer.close()
     return sorted(holders)

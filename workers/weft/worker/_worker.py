@@ -8,17 +8,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from weft.activity import Activity
-from weft.errors import CommitUnknownError, LogError, TopicError, UsageError
+from weft.errors import CommitUnknownError, LogError, UsageError
 from weft.host import HOST, Host, Thread
 from weft.log import Log
 from weft.metrics import WorkerMetrics
-from weft.topics import Namespace, catalogue, check, partition_count, queues
+from weft.topics import Namespace, queues
 from weft.worker._activities import ActivityWorker
 from weft.worker._activity_leases import LEASE_S, check_lease
 from weft.worker._attempt import AttemptRunner
 from weft.worker._inline import InlineRunner
 from weft.worker._instance import InstanceSlot
 from weft.worker._owner import PartitionOwner
+from weft.worker._topic_watch import TopicWatch
 from weft.workflow import Workflow
 
 logger = logging.getLogger("weft.worker")
@@ -27,6 +28,8 @@ _STUCK_S = 60.0
 """A loop that has not come round for so long is reported as unhealthy."""
 _WATCH_S = 0.1
 _CLEAN_S = 30.0
+_TOPICS_S = 10.0
+"""How often the topics are looked at again."""
 
 
 class Worker:
@@ -108,7 +111,8 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until `stop`. Raises TopicError for topics that are not as they should be, and what ended a loop."""
-        partition_count = await asyncio.to_thread(self._check_topics)
+        watch = TopicWatch(self._log, self._namespace, self._queues)
+        partition_count = await asyncio.to_thread(self._check_topics, watch)
         slot = InstanceSlot(self._namespace.name, self._instance_id)
         runner = self._runner = AttemptRunner(
             self._activities, self.metrics, threads_max=self._concurrency, host=self._host
@@ -118,26 +122,26 @@ class Worker:
             if self._workflows:
                 self._start_owner(inline, slot.instance_id, partition_count)
             self._start_activities(runner, slot.instance_id, partition_count)
-            cleaning = asyncio.create_task(self._clean())
+            chores = [
+                asyncio.create_task(self._clean()),
+                asyncio.create_task(self._watch_topics(watch, partition_count)),
+            ]
             try:
-                await self._watch(cleaning)
+                await self._watch(chores)
             finally:
-                cleaning.cancel()
+                for chore in chores:
+                    chore.cancel()
         finally:
             await self._drain()
             inline.close()
             runner.close()
             slot.release()
-        self._raise_errors(cleaning)
+        self._raise_errors(chores)
 
-    def _check_topics(self) -> int:
+    def _check_topics(self, watch: TopicWatch) -> int:
         admin = self._log.admin()
         try:
-            count = partition_count(admin, self._namespace)
-            specs = catalogue(self._namespace, partitions=count, queues=self._queues)
-            problems = check(admin, specs)
-            if problems:
-                raise TopicError("\n".join(str(problem) for problem in problems))
+            count = watch.check_at_start(admin)
             self._known_queues = frozenset(queues(admin, self._namespace))
             return count
         finally:
@@ -157,6 +161,7 @@ class Worker:
             turn_s_max=self._turn_s_max,
             host=self._host,
         )
+        self.metrics.unserved_seconds.set_function(self._owner.unserved_s)
         self._owner_thread = self._host.thread(self._own, "weft-owner")
         self._owner_thread.start()
 
@@ -187,12 +192,12 @@ class Worker:
             worker.start()
             self._activity_workers.append(worker)
 
-    async def _watch(self, cleaning: asyncio.Task[None]) -> None:
+    async def _watch(self, chores: Sequence[asyncio.Task[None]]) -> None:
         while not self._stopping.is_set():
             owner_died = self._owner_thread is not None and not self._owner_thread.is_alive()
             if (
                 owner_died
-                or cleaning.done()
+                or any(chore.done() for chore in chores)
                 or any(worker.error for worker in self._activity_workers)
             ):
                 return
@@ -209,6 +214,16 @@ class Worker:
                     raise
                 logger.warning("the log could not be cleaned: %s", error)
 
+    async def _watch_topics(self, watch: TopicWatch, partition_count: int) -> None:
+        """Somebody may change the topics while they are served. Raises TopicError then, before harm is done."""
+        admin = self._log.admin()
+        try:
+            while True:
+                await asyncio.sleep(_TOPICS_S)
+                await asyncio.to_thread(watch.check_again, admin, partition_count)
+        finally:
+            admin.close()
+
     async def _drain(self) -> None:
         if self._owner is not None:
             self._owner.stop(self._drain_s)
@@ -216,9 +231,10 @@ class Worker:
         if self._owner_thread is not None:
             await asyncio.to_thread(self._owner_thread.join, self._drain_s + _STUCK_S)
 
-    def _raise_errors(self, cleaning: asyncio.Task[None]) -> None:
-        if cleaning.done() and not cleaning.cancelled():
-            cleaning.result()
+    def _raise_errors(self, chores: Sequence[asyncio.Task[None]]) -> None:
+        for chore in chores:
+            if chore.done() and not chore.cancelled():
+                chore.result()
         if self._owner_error is not None:
             raise self._owner_error
         for worker in self._activity_workers:

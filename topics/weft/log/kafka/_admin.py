@@ -29,6 +29,10 @@ from weft.log.kafka._settings import Settings, logger
 _POLL_S = 0.02
 _FIRST_TRY_S = 3.0
 """For looking at topics; each further try has twice as long."""
+_NEVER_S = 3600.0
+"""The client's own limit of a request to a group's coordinator, beyond any of ours. One that it gives up while the
+coordinator is away may abort the process when that is found: librdkafka then uses what it has freed
+(`rd_kafka_admin_coord_request`; issues 3663, 4605)."""
 
 
 class KafkaAdmin:
@@ -196,7 +200,7 @@ class KafkaAdmin:
         futures = self._client.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, wanted)],
             require_stable=True,
-            request_timeout=timeout_s,
+            request_timeout=_NEVER_S,
         )
         try:
             found = self._wait(futures[group], timeout_s).topic_partitions
@@ -213,7 +217,7 @@ class KafkaAdmin:
 
     def assigned(self, group: str, topic: str, timeout_s: float) -> set[int] | None:
         """The partitions of the topic that members of the group have; None while the group is not at rest."""
-        futures = self._client.describe_consumer_groups([group], request_timeout=timeout_s)
+        futures = self._client.describe_consumer_groups([group], request_timeout=_NEVER_S)
         try:
             found = self._wait(futures[group], timeout_s)
         except KafkaException as exception:

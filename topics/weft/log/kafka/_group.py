@@ -22,7 +22,7 @@ from weft.log.kafka._transaction import KafkaMember
 _STALLED_S = 0.5
 _LOOKUP_TIMEOUT_S = 10.0
 _LOOK_TIMEOUT_S = 2.0
-_OFFSETS_PATIENCE_S = 60.0
+_OFFSETS_PATIENCE_S = 20.0
 """How long an assignment waits for its committed offsets, with the listener's help, before it fails."""
 _METADATA_PREFIX = b"CGMDv2:"
 """How the library writes down a membership: this, the generation (4 bytes), group, member ID, instance ID."""
@@ -32,8 +32,9 @@ class KafkaGroupConsumer:
     """Implements `weft.log.GroupConsumer`.
 
     An error that the listener raises comes out of `poll` or `close`, and ends this consumer: records may have been
-    taken from the client that nobody has seen, so every further call but `close` raises it again. When the client says
-    that another process has its instance ID and that is not so, the group is joined anew.
+    taken from the client that nobody has seen, so every further call but `close` raises it again. But the group is joined
+    anew when the log could not be asked where the partitions start, and when the client says that another process has
+    its instance ID and that is not so.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class KafkaGroupConsumer:
         self._closed = False
         self._fenced: FencedError | None = None
         """What the client says; it may be wrong."""
+        self._must_join_anew = False
+        self._leaving = False
         self._settings = settings
         self._client = Consumer(settings, logger=logger)
         self._join()
 
     def _join(self) -> None:
-        """For the first time, or with a new client after the former one was fenced."""
+        """For the first time, or with a new client."""
         self._subscribe()
         is_static = "group.instance.id" in self._settings
         self._orphans = OrphanWatch(self._is_whole) if is_static else None
@@ -81,7 +84,10 @@ class KafkaGroupConsumer:
         )
 
     def _join_anew(self) -> None:
+        """With a new client: the old one believes that its assignment is done, or that it may never go on."""
+        self._leaving = True
         self._client.close()
+        self._leaving = False
         left = sorted(self._owned)
         self._owned.clear()
         self._paused.clear()
@@ -89,6 +95,7 @@ class KafkaGroupConsumer:
             self._listener.on_lost(left)
         self._client = Consumer(self._settings, logger=logger)
         self._join()
+        self._must_join_anew = False
 
     def _look_at_fence(self, fenced: FencedError) -> None:
         """Join anew unless another process has this member's instance ID: then it raises `FencedError`.
@@ -135,6 +142,8 @@ class KafkaGroupConsumer:
         self._check_usable()
         if self._fenced is not None:
             self._look_at_fence(self._fenced)
+        if self._must_join_anew:
+            self._join_anew()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -144,6 +153,9 @@ class KafkaGroupConsumer:
             self._flood.note(messages, records_max)
         except KafkaException as exception:
             raise self._failure(kafka_error(exception), "Reading") from exception
+        except LogUnavailableError:
+            self._must_join_anew = True
+            raise
         except BaseException as exception:
             self._broken = exception
             raise
@@ -195,7 +207,7 @@ class KafkaGroupConsumer:
 
     def _on_assign(self, _client: Consumer, assigned: list[TopicPartition]) -> None:
         numbers = sorted(one.partition for one in assigned)
-        if not numbers:
+        if not numbers or self._leaving:
             return
         wanted = [(topic, number) for number in numbers for topic in self._topics]
         committed = self._decided_offsets(wanted)
@@ -347,7 +359,7 @@ class KafkaGroupConsumer:
         """The listener may still commit what it gives up; after that, nothing is possible any more."""
         if self._closed or self._closing:
             return
-        self._closing = True
+        self._closing = self._leaving = True
         try:
             self._client.close()
         finally:

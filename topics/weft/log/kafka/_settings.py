@@ -14,6 +14,9 @@ Settings = dict[str, Any]
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 """The clients' own limit, far above any topic's: what a topic takes is checked against its settings."""
 
+_SOCKET_TIMEOUT_MS = 10_000
+_POLL_INTERVAL_MS_MAX = 60_000
+
 _COMMON: Settings = {
     # Failed requests are tried again at once: a transaction's requests meet each other at the broker all the time
     # (`CONCURRENT_TRANSACTIONS`), and the usual 100 ms would be twenty times what a transaction takes.
@@ -22,6 +25,8 @@ _COMMON: Settings = {
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 1000,
     "topic.metadata.propagation.max.ms": 5000,
+    # A connection that is up and dead (a firewall forgot it, the broker's machine is gone) is noticed by this alone.
+    "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
     "socket.nagle.disable": True,
 }
 _PRODUCER: Settings = {
@@ -55,10 +60,14 @@ class ClientSettings:
         return self._merged(_PRODUCER, vital)
 
     def transactional(self, transactional_id: str, timeout_s: float) -> Settings:
-        defaults = _PRODUCER | {"transaction.timeout.ms": round(timeout_s * 1000)}
+        timeout_ms = int(self._config.get("transaction.timeout.ms", timeout_s * 1000))
+        answer_ms = int(self._config.get("socket.timeout.ms", _SOCKET_TIMEOUT_MS))
+        defaults = _PRODUCER | {"transaction.timeout.ms": timeout_ms}
         vital: Settings = {
             "transactional.id": transactional_id,
             "message.max.bytes": RECORD_BYTES_MAX,
+            # The client refuses to wait for an answer for longer than the transaction lives.
+            "socket.timeout.ms": max(min(answer_ms, timeout_ms - 100), 10),
         }
         return self._merged(defaults, vital)
 
@@ -72,6 +81,9 @@ class ClientSettings:
             # A rebalance begins for a member with its next heartbeat, and takes two rounds.
             "heartbeat.interval.ms": max(1, min(session_ms // 3, 300)),
             "session.timeout.ms": session_ms,
+            # Who does not poll for so long gives his partitions up. It also bounds the wait for the group's answer to a
+            # join, for which a connection that died meanwhile is not noticed any sooner.
+            "max.poll.interval.ms": max(_POLL_INTERVAL_MS_MAX, session_ms),
         }
         vital = _vital_consumer(group, committed=True) | {
             "partition.assignment.strategy": "cooperative-sticky",
