@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 
 import pytest
+from confluent_kafka import TopicPartition
 from deploy.kafka._probe import free_ports
 from deploy.kafka.broker import start_broker, start_cluster
 
@@ -122,6 +123,18 @@ def test_transaction_is_refused_when_the_broker_finds_a_record_too_large(kit: Ki
         producer.commit(PATIENCE_S)
     with pytest.raises(RecordTooLargeError):
         producer.begin()
+
+
+def test_partition_is_read_again_only_after_the_next_poll_when_the_client_has_lost_it(
+    kit: Kit,
+) -> None:
+    """A worker that forgets its memory in that very moment must not end of it."""
+    orders = kit.topic("orders")
+    member = kit.member(orders)
+    member.until_owns({0})
+    member.consumer._client.incremental_unassign([TopicPartition(orders, 0)])
+    with pytest.raises(LogUnavailableError, match="the next poll tells"):
+        member.consumer.seek(orders, 0, 0)
 
 
 def test_unreachable_broker_is_named_when_the_log_is_opened() -> None:

@@ -277,7 +277,10 @@ class KafkaGroupConsumer:
             self._client.pause(self._on_every_topic(numbers))
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
-        """Raises `UsageError` for a partition that is not owned, or a topic that the group does not read."""
+        """Raises `UsageError` for a partition that is not owned, or a topic that the group does not read.
+
+        `LogUnavailableError` for one that the client has lost, as the next `poll` will tell.
+        """
         self._check_usable()
         if topic not in self._topics or partition not in self._owned:
             raise UsageError(
@@ -287,6 +290,10 @@ class KafkaGroupConsumer:
         try:
             self._client.seek(points[0])
         except KafkaException as exception:
+            if kafka_error(exception).code() == KafkaError._STATE:
+                raise LogUnavailableError(
+                    f"{topic}-{partition} of {self._name} is not read at present: the next poll tells who has it."
+                ) from exception
             raise self._failure(
                 kafka_error(exception), f"Going back to {topic}-{partition}@{offset}"
             ) from exception
