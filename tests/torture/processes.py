@@ -39,7 +39,7 @@ class Place:
 class Launched:
     """One process, from its start to its end.
 
-    `fenced`: another one has been started under its instance ID while it was frozen; that one `has_twin`.
+    `fenced`: another one has been started under its instance ID while it was frozen. `has_twin`: it is such a one.
     """
 
     process: subprocess.Popen[bytes]
@@ -100,7 +100,7 @@ class Worker:
     def instance_id(self) -> str:
         return f"{self.name}-{self.instance}"
 
-    def start(self, *, new_instance: bool = False) -> Launched:
+    def start(self, *, new_instance: bool = False) -> None:
         self.instance += new_instance
         self.launches += 1
         stem = f"{self.name}.{self.launches:03d}"
@@ -121,8 +121,8 @@ class Worker:
                 stdout=output,
                 stderr=output,
             )
-        self.current = Launched(process, log, dump)
-        return self.current
+        twins = [zombie for zombie in self.zombies if not zombie.has_ended()]
+        self.current = Launched(process, log, dump, has_twin=bool(twins))
 
     def end(self) -> None:
         """All of its processes, at once."""

@@ -177,7 +177,7 @@ class WorkerFaults:
             self.counts["replaced while frozen"] += 1
             launched.fenced = True
             worker.zombies.append(launched)
-            worker.start().has_twin = True
+            worker.start()
         self._at(frozen_s, lambda: self._thaw(launched))
 
     def _thaw(self, launched: Launched) -> None:
