@@ -32,9 +32,9 @@ class KafkaGroupConsumer:
     """Implements `weft.log.GroupConsumer`.
 
     An error that the listener raises comes out of `poll` or `close`, and ends this consumer: records may have been
-    taken from the client that nobody has seen, so every further call but `close` raises it again. But the group is joined
-    anew when the log could not be asked where the partitions start, and when the client says that another process has
-    its instance ID and that is not so.
+    taken from the client that nobody has seen, so every further call but `close` raises it again. But the group is
+    joined anew when the log could not be asked where the partitions start, and when the client says that another
+    process has its instance ID and that is not so.
     """
 
     def __init__(
