@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 import urllib.request
@@ -64,6 +65,46 @@ def test_starting_twice_meets_the_conflict_policy(dev: Serving) -> None:
         for _ in range(2)
     ]
     assert once[0] == once[1]
+
+
+def test_large_payload_lies_beside_the_embedded_log_and_is_shown_when_asked_for(
+    dev: Serving, folder: Path
+) -> None:
+    name = "a" * 2_000_000
+    (folder / "name.json").write_text(json.dumps(name), encoding="utf-8")
+    answer = weft("start", "hello", "--input", "@name.json", "--id", "h-1", "--wait", "--json")
+    assert answer.document["result"] == f"Hello, {name.upper()}!"
+    store = folder / ".weft" / "dev.weft.payloads"
+    stored = sorted(path for path in store.rglob("*") if path.is_file())
+    assert len(stored) == 5, (
+        "the input, each activity's input, their results; the last is the run's too"
+    )
+
+    shown = weft("show", "h-1", "--json").document
+    key = shown["input"]["$weft.stored"]["key"]
+    assert store / key in stored
+    assert weft("show", "h-1", "--full", "--json").document["input"] == name
+    history = weft("history", "h-1").stdout
+    assert "hello(<2,000,002 bytes, stored as default/h-1-" in " ".join(history.split())
+    assert len(history) < 5000
+    assert len(weft("history", "h-1", "--full", "--json").stdout) > 10_000_000
+
+    orphan = store / key.replace("default/h-1-", "default/h-2-")
+    orphan.parent.mkdir(parents=True)
+    orphan.write_text("orphan", encoding="utf-8")
+    assert weft("payloads", "clean").stdout == "0 payloads of 0 bytes deleted\n"
+    os.utime(orphan, (0, 1_000_000_000))
+    dry = weft("payloads", "clean", "--dry-run")
+    assert dry.stdout.endswith("1 payloads of 6 bytes would be deleted\n")
+    assert orphan.exists()
+    cleaned = weft("payloads", "clean", "--json").document
+    assert (cleaned["deleted"], cleaned["bytes"], len(cleaned["keys"])) == (True, 6, 1)
+    assert not orphan.exists()
+    assert weft("purge", "h-1").status == 0
+    deadline_s = time.monotonic() + PATIENCE_S
+    while any(path.is_file() for path in store.rglob("*")):
+        assert time.monotonic() < deadline_s, "the payloads of a purged run stay"
+        time.sleep(0.02)
 
 
 @pytest.mark.requirement("R3-10")

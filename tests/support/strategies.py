@@ -25,9 +25,10 @@ TOPIC_RECORDS: dict[str, tuple[type[Record], ...]] = {
     "tasks": (records.ActivityTask,),
     "events": (records.LifecycleEvent,),
     "replies": (records.Reply,),
+    "reference": (records.PayloadReference,),
     "history": get_args(records.Event),
 }
-"""Every record by the kind of topic it is on, and the history events."""
+"""Every record by the kind of topic it is on, the references to stored payloads, and the history events."""
 
 _numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 json_values: Any_ = st.recursive(

@@ -16,6 +16,7 @@ LOWER_PACKAGES: dict[str, set[str]] = {
     "weft.host": set(),
     "weft.records": set(),
     "weft.codec": {"weft.errors", "weft.records"},
+    "weft.payloads": {"weft.codec", "weft.errors", "weft.host", "weft.records"},
     "weft.log": {"weft.errors"},
     "weft.topics": {"weft.errors", "weft.log"},
     "weft.core": {"weft.errors", "weft.records"},

@@ -27,12 +27,13 @@ def unknown(text: str, known: Iterable[str]) -> set[str]:
     return set(_NAME.findall(text)) - set(known)
 
 
-def test_every_metric_that_deploy_names_exists() -> None:
+@pytest.mark.parametrize("folder,suffixes", [("deploy", _USES), ("docs", {".md"})])
+def test_every_metric_that_is_named_exists(folder: str, suffixes: set[str]) -> None:
     known = exposed()
     found = {
         name_of(file): names
-        for file in files("deploy")
-        if file.suffix in _USES and (names := unknown(file.read_text(encoding="utf-8"), known))
+        for file in files(folder)
+        if file.suffix in suffixes and (names := unknown(file.read_text(encoding="utf-8"), known))
     }
     assert found == {}
 

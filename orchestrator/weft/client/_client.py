@@ -22,14 +22,16 @@ from weft.client._deadletters import (
 from weft.client._description import WorkflowSummary, summarize
 from weft.client._duration import Duration, seconds
 from weft.client._handle import READ_TIMEOUT_S, WAIT_S, Handle, value_of
+from weft.client._orphans import orphans
 from weft.client._session import Session
 from weft.client._start import Start, StartOptions, decode_any
-from weft.client._state import read_fields
+from weft.client._state import read_fields, read_referenced
 from weft.client._texts import already_started, repeatable
 from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
 from weft.host import HOST, Host
 from weft.log import Log, open_log
-from weft.records import ENDED, STATUSES, OnConflict
+from weft.payloads import StoredObject, StoreOption
+from weft.records import ENDED, PAYLOAD_BYTES_MAX, STATUSES, OnConflict
 from weft.topics import Namespace
 from weft.workflow import Workflow
 
@@ -37,6 +39,8 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 PURGES_AT_ONCE = 500
+PAYLOADS_KEPT = timedelta(days=8)
+"""A day longer than the topics keep the records that may refer to a payload."""
 
 
 class Client:
@@ -45,9 +49,24 @@ class Client:
     One client serves thousands of calls at once; all of them belong to the event loop that opened it.
     """
 
-    def __init__(self, log: Log, *, namespace: str = "default", host: Host = HOST) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        namespace: str = "default",
+        payload_store: StoreOption = None,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        host: Host = HOST,
+    ) -> None:
         """On a log that is open already, and stays open. Raises UsageError for a bad namespace."""
-        self._session = Session(lambda: log, Namespace(namespace), owns_log=False, host=host)
+        self._session = Session(
+            lambda: log,
+            Namespace(namespace),
+            owns_log=False,
+            payload_store=payload_store,
+            payload_bytes_max=payload_bytes_max,
+            host=host,
+        )
 
     @classmethod
     def connect(
@@ -57,8 +76,13 @@ class Client:
         embedded: str | os.PathLike[str] | None = None,
         kafka_config: Mapping[str, Any] | None = None,
         namespace: str = "default",
+        payload_store: StoreOption = None,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
     ) -> Self:
         """A client of a Kafka cluster (`host:port`) or of an embedded log (a file that exists).
+
+        `payload_store` is the folder or URL where inputs and signals of more than `payload_bytes_max` go; workers need
+        the same one (default: none with Kafka, the folder `FILE.payloads` with an embedded log).
 
         It is opened by `async with`, which raises LogUnavailableError when the log cannot be reached and TopicError
         when topics are missing. Raises UsageError when not exactly one of the two is given.
@@ -76,7 +100,13 @@ class Client:
             return open_log(kafka=kafka, embedded=embedded, kafka_config=kafka_config)
 
         client = cls.__new__(cls)
-        client._session = Session(open_it, Namespace(namespace), owns_log=True)
+        client._session = Session(
+            open_it,
+            Namespace(namespace),
+            owns_log=True,
+            payload_store=payload_store,
+            payload_bytes_max=payload_bytes_max,
+        )
         return client
 
     async def __aenter__(self) -> Self:
@@ -149,8 +179,9 @@ class Client:
         `request_id` is one run. With `confirm=False` it returns as soon as the record is durable: a conflict then comes
         out in `result()`.
 
-        Raises UsageError for a bad input or option, before anything is written; AlreadyStartedError on a conflict;
-        DeadlineError when nobody confirmed within `wait_s` (the text says where the record stands); LogError.
+        Raises UsageError for a bad input or option, before anything is written (PayloadTooLargeError for an input that
+        no record takes, without a payload store); AlreadyStartedError on a conflict; DeadlineError when nobody
+        confirmed within `wait_s` (the text says where the record stands); PayloadError, LogError.
         """
         start = Start(
             self._session,
@@ -163,6 +194,7 @@ class Client:
         )
         session, address = self._session, start.address
         what = f"The start of workflow {address.workflow_id!r}"
+        await start.set_aside()
         if not confirm:
             record = start.record(None)
             await session.write(address, record, wait_s, what)
@@ -228,10 +260,11 @@ class Client:
             request_id=request_id,
         )
         address = start.address
+        await start.set_aside()
         reply = await self._session.wait_for_end(address, wait_s, start=start.record)
         if reply.outcome == "conflict":
             raise already_started(address.workflow_id, reply)
-        return value_of(address.workflow_id, reply, start.decode)
+        return await value_of(self._session, address.workflow_id, reply, start.decode)
 
     # Workflows that are there.
 
@@ -300,6 +333,33 @@ class Client:
                 await asyncio.gather(*(self._purge_if_there(found, timeout_s) for found in chunk))
             )
         return count
+
+    async def clean_payloads(
+        self, older_than: Duration = PAYLOADS_KEPT, *, dry_run: bool = False
+    ) -> builtins.list[StoredObject]:
+        """Delete payloads in the store that no run refers to, and return them; with `dry_run` only return them.
+
+        Only those that were stored longer than `older_than` ago, which must be more than the retention of the topics:
+        the record that refers to a younger one may not have been read yet. Reads the whole state topic. Raises
+        UsageError when there is no payload store, PayloadError, LogError.
+        """
+        age_s = seconds(older_than, "older_than")
+        payloads = self._session.payloads
+        store = payloads.store
+        if store is None:
+            raise UsageError(
+                "There is no payload store to clean: name it (payload_store=..., --payload-store, WEFT_PAYLOAD_STORE)."
+            )
+        written_before_s = self._session.host.time() - age_s
+        # First what is there, then what is referred to: what comes in between is not missed.
+        found = await asyncio.to_thread(store.list, payloads.namespace)
+        referenced = await self._session.read(
+            read_referenced, self._session.partition_count, READ_TIMEOUT_S
+        )
+        unused = orphans(found, referenced, written_before_s)
+        if not dry_run:
+            await asyncio.to_thread(store.delete, [one.key for one in unused])
+        return unused
 
     async def _purge_if_there(self, found: WorkflowSummary, timeout_s: float) -> bool:
         try:

@@ -16,7 +16,7 @@ from weft.client._outcome import failed_error
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
 from weft.client._texts import already_started, refused, repeatable, unknown
-from weft.codec import encode_payload
+from weft.codec import encode_payload, stored_field
 from weft.errors import DeadlineError, UsageError
 from weft.records import (
     CancelWorkflow,
@@ -81,7 +81,8 @@ class Handle(Generic[Out]):
 
         Goes on over restarts of workers, and reads the result of a run that has ended also with no worker up. Raises
         WorkflowFailedError when the run did not complete, DeadlineError when it has not ended in time,
-        UnknownWorkflowError when there is no such run, UsageError when the result is not of the declared type.
+        UnknownWorkflowError when there is no such run, UsageError when the result is not of the declared type,
+        PayloadError when a result that was stored aside cannot be had.
         """
         wait_s = None if timeout is None else seconds(timeout, "timeout")
         start = self._start
@@ -95,21 +96,29 @@ class Handle(Generic[Out]):
         if reply.outcome == "conflict":
             raise already_started(self.id, reply)
         self._confirmed(reply)
-        return value_of(self.id, reply, self._decode)
+        return await value_of(self._session, self.id, reply, self._decode)
 
     async def status(self, *, timeout_s: float = READ_TIMEOUT_S) -> Status:
         """How the run stands, as committed. Raises UnknownWorkflowError, LogError."""
         return (await self._read(self._read_head, timeout_s)).status
 
-    async def describe(self, *, timeout_s: float = READ_TIMEOUT_S) -> WorkflowDescription:
-        """All about the run, as committed; needs no worker. Raises UnknownWorkflowError, LogError."""
+    async def describe(
+        self, *, full: bool = False, timeout_s: float = READ_TIMEOUT_S
+    ) -> WorkflowDescription:
+        """All about the run, as committed; needs no worker. `full` is as in `history`. Raises like that."""
         head, events = await self._read(self._read_history, timeout_s)
-        return describe(self.id, head, events)
+        return describe(self.id, head, await self._filled(events) if full else events)
 
-    async def history(self, *, timeout_s: float = READ_TIMEOUT_S) -> list[Event]:
-        """Every event of the run, oldest first; needs no worker. Raises UnknownWorkflowError, LogError."""
+    async def history(
+        self, *, full: bool = False, timeout_s: float = READ_TIMEOUT_S
+    ) -> list[Event]:
+        """Every event of the run, oldest first; needs no worker.
+
+        Payloads that lie in the payload store are shown as their references, or, with `full`, fetched. Raises
+        UnknownWorkflowError, PayloadError, LogError.
+        """
         _, events = await self._read(self._read_history, timeout_s)
-        return events
+        return await self._filled(events) if full else events
 
     async def signal(
         self,
@@ -123,16 +132,16 @@ class Handle(Generic[Out]):
         """Send a signal. One `id` is received once by a run, however often it is sent (default: a new one).
 
         With `confirm=False` it returns as soon as the signal is durable, whether or not the workflow exists. Raises
-        RefusedError when the run has ended, UsageError when the payload is no JSON, UnknownWorkflowError,
-        DeadlineError, LogError.
+        RefusedError when the run has ended, UsageError when the payload is no JSON, PayloadTooLargeError when no record
+        takes it and there is no payload store, UnknownWorkflowError, DeadlineError, PayloadError, LogError.
         """
         if not name:
             raise UsageError("A signal needs a name.")
         if id == "":
             raise UsageError("A signal's id must not be empty; leave it out to get a new one.")
         signal_id = id or self._session.new_id()
-        data = encode_payload(payload)
         what = f"Signal {name!r} to workflow {self.id!r}"
+        data = await self._session.set_aside(self._address, encode_payload(payload), what)
         if not confirm:
             record = SignalWorkflow(name, data, signal_id)
             await self._session.write(self._address, record, timeout_s, what)
@@ -214,6 +223,15 @@ class Handle(Generic[Out]):
             for event in await self.history()
         )
 
+    async def _filled(self, events: list[Event]) -> list[Event]:
+        """With the payloads that lie in the payload store."""
+        for place, event in enumerate(events):
+            name = stored_field(event)
+            if name:
+                payload = await self._session.fetch(getattr(event, name))
+                events[place] = msgspec.structs.replace(event, **{name: payload})
+        return events
+
     # Reading the state.
 
     async def _read(self, read: Callable[[float], Awaitable[T | None]], timeout_s: float) -> T:
@@ -241,12 +259,19 @@ class Handle(Generic[Out]):
         return not self.run_id or head.run_id == self.run_id
 
 
-def value_of(workflow_id: str, reply: Reply, decode: Callable[[Payload], Out]) -> Out:
-    """The result in a reply. Raises WorkflowFailedError when there is none, UsageError when it is of another type."""
+async def value_of(
+    session: Session, workflow_id: str, reply: Reply, decode: Callable[[Payload], Out]
+) -> Out:
+    """The result in a reply.
+
+    Raises WorkflowFailedError when there is none, UsageError when it is of another type, PayloadError when it lies in
+    the payload store and cannot be had.
+    """
     if reply.status != "completed":
         raise failed_error(workflow_id, reply)
+    result = await session.fetch(reply.result)
     try:
-        return decode(reply.result)
+        return decode(result)
     except UsageError as error:
         raise UsageError(
             f"The result of workflow {workflow_id!r} (run {reply.run_id}) is not what its definition here says: {error}"

@@ -13,11 +13,19 @@ from weft.client._end_request import EndRequest
 from weft.client._lookup import Lookup
 from weft.client._request import Address, Request
 from weft.client._texts import not_answered, not_confirmed, not_ended, unknown
-from weft.codec import encode
+from weft.codec import encode, is_stored
 from weft.errors import TopicError, UsageError
 from weft.host import HOST, Host
 from weft.log import Headers, Log
-from weft.records import Reply, ReplyTo, SignalsRecord, StartWorkflow
+from weft.payloads import Payloads, StoreOption
+from weft.records import (
+    PAYLOAD_BYTES_MAX,
+    Payload,
+    Reply,
+    ReplyTo,
+    SignalsRecord,
+    StartWorkflow,
+)
 from weft.topics import Namespace, check_workflow_id, partition_of
 
 T = TypeVar("T")
@@ -41,13 +49,17 @@ class Session:
         namespace: Namespace,
         *,
         owns_log: bool,
+        payload_store: StoreOption = None,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         host: Host = HOST,
     ) -> None:
         self.namespace = namespace
+        self.payloads = Payloads(namespace.name, bytes_max=payload_bytes_max, host=host)
         self.client_id = host.token()
         self.log_name = ""
         self.partition_count = 0
         self.host = host
+        self._payload_store = payload_store
         self._open_log = open_log
         self._owns_log = owns_log
         self._connection: _Connection | None = None
@@ -81,6 +93,13 @@ class Session:
         log = self._open_log()
         try:
             self.log_name = log.name
+            self.payloads = Payloads.open(
+                self.namespace.name,
+                self._payload_store,
+                log.payload_store,
+                bytes_max=self.payloads.bytes_max,
+                host=self.host,
+            )
             self._look_at_topics(log)
             self._replies_partition = partition_of(self.client_id.encode(), self.partition_count)
             replies = self.namespace.replies
@@ -142,6 +161,27 @@ class Session:
 
     def reply_to(self, until: Literal["accepted", "ended"]) -> ReplyTo:
         return ReplyTo(self.client_id, str(next(self._numbers)), self._replies_partition, until)
+
+    async def set_aside(self, address: Address, payload: Payload, what: str) -> Payload:
+        """What goes into a record instead of a payload: itself, unless it is too large.
+
+        Raises PayloadTooLargeError when there is no payload store, PayloadError when that did not take it.
+        """
+        if len(payload) <= self.payloads.bytes_max:
+            return payload
+        return await asyncio.to_thread(
+            self.payloads.set_aside,
+            payload,
+            workflow_id=address.workflow_id,
+            scope=self.new_id(),
+            what=what,
+        )
+
+    async def fetch(self, payload: Payload) -> Payload:
+        """What a payload on the log stands for. Raises PayloadError when that cannot be had."""
+        return (
+            await asyncio.to_thread(self.payloads.fetch, payload) if is_stored(payload) else payload
+        )
 
     # Asking.
 

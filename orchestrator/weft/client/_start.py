@@ -27,12 +27,16 @@ class StartOptions(TypedDict, total=False):
 
 
 class Start:
-    """Which workflow, on what, and where to. Raises UsageError for anything that a start cannot be made of."""
+    """Which workflow, on what, and where to. Raises UsageError for anything that a start cannot be made of.
+
+    Before it is written, `set_aside` must have found a place for its input.
+    """
 
     __slots__ = (
         "_input",
         "_name",
         "_on_conflict",
+        "_session",
         "_timeout_ms",
         "address",
         "decode",
@@ -50,6 +54,7 @@ class Start:
         on_conflict: OnConflict,
         request_id: str | None,
     ) -> None:
+        self._session = session
         self.decode: Callable[[Payload], Any]
         if isinstance(workflow, Workflow):
             self._name = workflow.name
@@ -74,6 +79,11 @@ class Start:
         self.request_id = request_id or session.new_id()
         generated_id = request_id or session.host.token()
         self.address: Address = session.address(generated_id if id is None else id)
+
+    async def set_aside(self) -> None:
+        """Store a large input aside. Raises PayloadTooLargeError when there is no place for it, PayloadError."""
+        what = f"The input of workflow {self.address.workflow_id!r}"
+        self._input = await self._session.set_aside(self.address, self._input, what)
 
     def record(self, reply_to: ReplyTo | None) -> StartWorkflow:
         return StartWorkflow(

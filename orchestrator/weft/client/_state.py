@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from weft.codec import MalformedError, decode_events, decode_state
+from weft.codec import MalformedError, decode_events, decode_state, references_in
 from weft.errors import CorruptRecordError, LogError
 from weft.log import FROM_START, Log, LogRecord
-from weft.records import Event, Head, Page, Status
+from weft.records import STORED_MARK, Event, Head, Page, Status
 
 T = TypeVar("T")
 
@@ -95,6 +95,45 @@ def read_history(
     if len(events) != head.event_count:
         raise _incomplete(last, head, f"it has {len(events)} events, not {head.event_count}")
     return head, events
+
+
+class Referenced(NamedTuple):
+    """What the state refers to: runs by their IDs, stored payloads by their keys."""
+
+    run_ids: set[str]
+    keys: set[str]
+
+
+def read_referenced(log: Log, topic: str, partition_count: int, timeout_s: float) -> Referenced:
+    """All runs of all partitions, and the stored payloads in their histories. Raises LogError."""
+    run_ids: dict[bytes, str] = {}
+    stored: dict[bytes, list[str]] = {}
+    offsets = {(topic, partition): FROM_START for partition in range(partition_count)}
+    with committed_records(log, offsets, timeout_s) as records:
+        for record in records:
+            key, value = record.key or b"", record.value
+            run_ids.pop(key, None)
+            stored.pop(key, None)
+            if value is None or key.startswith(_PAGE_MARK):
+                continue
+            if _PAGE_MARK not in key:
+                run_ids[key] = _decoded(record, _decode_fields).run_id
+            if STORED_MARK in value:
+                stored[key] = _stored_keys(record)
+    return Referenced(
+        set(run_ids.values()), {key for page_keys in stored.values() for key in page_keys}
+    )
+
+
+def _stored_keys(record: LogRecord) -> list[str]:
+    state = _decoded(record, decode_state)
+    if isinstance(state, Head):
+        events = _decoded(record, lambda _value: decode_events(state.tail))
+    elif isinstance(state, Page):
+        events = _decoded(record, lambda _value: decode_events(state.events))
+    else:
+        return []
+    return [stored.key for event in events for stored in references_in(event)]
 
 
 def _head(record: LogRecord) -> Head:

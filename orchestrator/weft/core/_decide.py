@@ -83,6 +83,8 @@ class Decision(NamedTuple):
 LEASE_MS_MAX = 3_600_000
 """Anybody may write to the results topic: a lease that nobody would see expire is cut to an hour."""
 _TIMEOUT_MS_MAX = 1000 * 365 * 24 * 3600 * 1000
+_REASON_LENGTH_MAX = 8000
+"""A reason stands in the head as long as the run, beside whatever else is there, and a head must fit its topic."""
 
 
 def decide_start(record: StartWorkflow, *, run_id: str, version: str, now_ms: int) -> Decision:
@@ -137,11 +139,15 @@ def _signal(run: Run, record: SignalWorkflow, now_ms: int, _draw: float) -> Deci
 def _cancel(run: Run, record: CancelWorkflow, now_ms: int, _draw: float) -> Decision:
     if run.cancel_requested:
         return Decision(dropped="its cancellation was asked for before")
-    return Decision((CancelRequested(run.last_event_id + 1, now_ms, record.reason),))
+    return Decision(
+        (CancelRequested(run.last_event_id + 1, now_ms, record.reason[:_REASON_LENGTH_MAX]),)
+    )
 
 
 def _terminate(run: Run, record: TerminateWorkflow, now_ms: int, _draw: float) -> Decision:
-    return Decision((WorkflowTerminated(run.last_event_id + 1, now_ms, record.reason),))
+    return Decision(
+        (WorkflowTerminated(run.last_event_id + 1, now_ms, record.reason[:_REASON_LENGTH_MAX]),)
+    )
 
 
 def _attempt(

@@ -12,10 +12,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from weft.activity import Activity, to_activity_error, to_failure
-from weft.codec import decoder, encode_payload
+from weft.codec import decoder, encode_payload, is_stored, stored_field
 from weft.core import (
     CancelActivity,
     CancelTimer,
@@ -50,13 +52,24 @@ from weft.workflow._loop import WorkflowLoop
 if TYPE_CHECKING:
     from weft.workflow._definition import Workflow
 
+E = TypeVar("E", bound=HistoryEvent)
+
+
+def _as_it_is(payload: Payload) -> Payload:
+    return payload
+
 
 class Machine:
     """Drives one run of one workflow. Not thread-safe; forgotten, not rolled back, when a commit fails."""
 
     def __init__(
-        self, workflow: Workflow[Any, Any], workflow_id: str, guard: Guard = UNGUARDED
+        self,
+        workflow: Workflow[Any, Any],
+        workflow_id: str,
+        guard: Guard = UNGUARDED,
+        fetch: Callable[[Payload], Payload] = _as_it_is,
     ) -> None:
+        """`fetch` gives what a payload on the log stands for. It may block, and raise what is no matter of the code."""
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.run_id = ""
@@ -76,20 +89,34 @@ class Machine:
         self._timers: dict[int, Callable[[], None]] = {}
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._receivers: dict[str, deque[SignalFuture]] = {}
+        self._fetch = fetch
+        self._unfetched: list[tuple[SignalFuture, SignalReceived]] = []
+        """Signals that the code has just taken and whose payloads lie in the store."""
 
     # Events in, commands out.
 
     def activate(self, event: HistoryEvent) -> list[Command]:
         """Tell the code what happened and run it until it waits again; returns what it asked for, in order.
 
-        Raises TurnLimitError or TurnTimeoutError when it does not come to rest, and what the code lets through
-        (SystemExit); the machine is of no use then.
+        Raises TurnLimitError or TurnTimeoutError when it does not come to rest, what the code lets through
+        (SystemExit), and what `fetch` raises; the machine is of no use then.
         """
         self.loop.now_ms = event.time_ms
         feed = _FEEDS.get(type(event))
         if feed is None or self._ended:
             return []
-        self._guard.call(self._wake, feed, event)
+        # Fetched out here: the wait for the store is not the code's, which has little time and must not see it fail.
+        name = stored_field(event)
+        told = self._fetched(event, name) if name and self._is_waited_for(event) else event
+        self._guard.call(self._wake, feed, told)
+        if told is not event and isinstance(event, WorkflowStarted):
+            self.started = event  # the large one was for the code
+        while self._unfetched and not self._ended:
+            taken, self._unfetched = self._unfetched, []
+            signals = [
+                (future, self._fetched(signal, "payload"), signal) for future, signal in taken
+            ]
+            self._guard.call(self._hand_over, signals)
         commands = list(self._commands.values())
         self._commands.clear()
         return commands
@@ -130,6 +157,26 @@ class Machine:
 
     def _wake(self, feed: Callable[[Machine, Any], None], event: HistoryEvent) -> None:
         feed(self, event)
+        self._run()
+
+    def _hand_over(
+        self, signals: Sequence[tuple[SignalFuture, SignalReceived, SignalReceived]]
+    ) -> None:
+        """Resolve futures with (as it was told, as it stands on the log) signals; whatever is given up stays."""
+        given_up = []
+        for future, told, signal in signals:
+            receivers = self._receivers.get(signal.name)
+            if not future.done():
+                future.resolve(told)
+            elif receivers:
+                receivers.popleft().resolve(told)
+            else:
+                given_up.append(signal)
+        for signal in reversed(given_up):
+            self._signals.setdefault(signal.name, deque()).appendleft(signal)
+        self._run()
+
+    def _run(self) -> None:
         self.loop.run_ready()
         if self._asked_too_much:
             # Checked here: code may have swallowed what was raised where it asked.
@@ -164,7 +211,11 @@ class Machine:
         future = SignalFuture(self, name, decoder(hint))
         buffered = self._signals.get(name)
         if buffered:
-            future.resolve(buffered.popleft())
+            signal = buffered.popleft()
+            if is_stored(signal.payload):
+                self._unfetched.append((future, signal))
+            else:
+                future.resolve(signal)
         else:
             self._receivers.setdefault(name, deque()).append(future)
         return future
@@ -211,6 +262,19 @@ class Machine:
         """What was asked for in this very activation is withdrawn and leaves no trace."""
         if self._commands.pop(wanted_id, None) is None and not self._ended:
             self._ask(command, -wanted_id)
+
+    # Payloads that lie in the store.
+
+    def _is_waited_for(self, event: HistoryEvent) -> bool:
+        """Whether the code is told the payload now: nobody waits for a store on behalf of nobody."""
+        if isinstance(event, ActivityCompleted):
+            return event.activity_id in self._activities
+        if isinstance(event, SignalReceived):
+            return bool(self._receivers.get(event.name))
+        return True
+
+    def _fetched(self, event: E, name: str) -> E:
+        return msgspec.structs.replace(event, **{name: self._fetch(getattr(event, name))})
 
     # Feeding.
 

@@ -23,6 +23,7 @@ class SimulatedLog:
 
     def __init__(self, cluster: Cluster, connection: Connection) -> None:
         self.name = cluster.name
+        self.payload_store: str | None = None
         self.cluster = cluster
         self.connection = connection
 

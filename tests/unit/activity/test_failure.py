@@ -9,9 +9,9 @@ import pytest
 from weft import activity
 from weft.activity import ActivityInfo, to_activity_error, to_failure
 from weft.activity._failure import MESSAGE_CHARACTERS_MAX, STACK_CHARACTERS_MAX
-from weft.codec import decode_payload, encode_payload
+from weft.codec import decode_payload, encode, encode_payload
 from weft.errors import Failure, UsageError
-from weft.records import FailureInfo
+from weft.records import PAYLOAD_BYTES_MAX, FailureInfo
 
 
 class CardDeclined(Failure):
@@ -92,6 +92,38 @@ def test_causes_are_kept_up_to_a_depth() -> None:
         messages.append(failure.message)
         failure = failure.cause
     assert messages == [f"level {number}" for number in range(19, 13, -1)]
+
+
+def test_details_beyond_the_sum_that_a_failure_may_have_are_left_out() -> None:
+    first = Failure("first", details="x" * 300_000)
+    second = caught(Failure("second", details="y" * 300_000), first)
+    failure = to_failure(caught(Failure("third"), second))
+    assert failure.cause is not None
+    assert failure.cause.cause is not None
+    assert decode_payload(failure.cause.details) == "y" * 300_000
+    assert decode_payload(failure.cause.cause.details) == (
+        "its details of 300,002 bytes are left out: 400,000 is the most for a failure and all that caused it"
+    )
+
+
+def test_failure_at_its_longest_is_smaller_than_a_result_may_be() -> None:
+    """Every text at its limit, in characters that take the most bytes as JSON, at every depth."""
+    wide = "\x01" * 50_000
+
+    def deep(depth: int) -> None:
+        if not depth:
+            raise Failure(wide, type=wide, details="x" * 399_998)
+        deep(depth - 1)
+
+    error: BaseException | None = None
+    for _ in range(20):
+        with pytest.raises(Failure) as raised:
+            deep(200)
+        raised.value.__cause__ = error
+        error = raised.value
+    assert error is not None
+    size_bytes = len(encode(to_failure(error)))
+    assert 700_000 < size_bytes < PAYLOAD_BYTES_MAX
 
 
 def test_causes_come_to_an_end_when_they_go_in_a_circle() -> None:

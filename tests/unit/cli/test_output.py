@@ -11,7 +11,7 @@ import pytest
 from weft.cli._example import example_input
 from weft.cli._history import history_rows
 from weft.cli._output import Output
-from weft.codec import encode_payload
+from weft.codec import encode_payload, encode_reference
 from weft.errors import AlreadyStartedError, UsageError, WorkflowFailedError
 from weft.records import (
     ActivityCancelled,
@@ -28,6 +28,7 @@ from weft.records import (
     Payload,
     RecordDeferred,
     SignalReceived,
+    StoredPayload,
     TimerCancelled,
     TimerFired,
     TimerStarted,
@@ -155,6 +156,24 @@ def test_long_payload_is_cut_in_the_history() -> None:
     event = WorkflowCompleted(1, TIME_MS, encode_payload("x" * 10_000))
     ((_, _, _, text),) = history_rows([event])
     assert len(str(text)) < 200
+
+
+def test_stored_payload_is_shown_by_its_size_and_place() -> None:
+    key = f"shop/a-1/r/{'0' * 64}.json"
+    reference = encode_reference(StoredPayload(key, "0" * 64, 5_000_000))
+    place = f"<5,000,000 bytes, stored as {key}>"
+    rows = history_rows(
+        [
+            WorkflowStarted(1, TIME_MS, "r", "fulfil", input=reference),
+            ActivityScheduled(2, TIME_MS, 1, "charge", reference),
+            WorkflowCompleted(3, TIME_MS, reference),
+        ]
+    )
+    assert [row[3] for row in rows] == [
+        f"fulfil({place})",
+        f"charge({place}), number 1",
+        f"-> {place}",
+    ]
 
 
 async def takes_text(_ctx: Context, _name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from weft.cli._settings import load_settings
 from weft.errors import UsageError
+from weft.records import PAYLOAD_BYTES_MAX
 
 
 def write(path: Path, text: str) -> Path:
@@ -39,6 +40,21 @@ def test_option_beats_environment_beats_file_beats_default(
     assert (settings.namespace, settings.concurrency) == ("option", 7)
     assert settings.drain == timedelta(minutes=1)
     assert settings.metrics_port is None
+
+
+def test_payload_store_and_its_limit_are_settings_like_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings({}).payload_store is None
+    assert load_settings({}).payload_bytes_max == PAYLOAD_BYTES_MAX
+    write(folder / "weft.toml", 'payload_store = "s3://bucket/weft"\npayload_bytes_max = 100000\n')
+    assert load_settings({}).payload_store == "s3://bucket/weft"
+    monkeypatch.setenv("WEFT_PAYLOAD_STORE", "/mnt/weft")
+    assert load_settings({}).payload_store == "/mnt/weft"
+    settings = load_settings({"payload_store": "here", "payload_bytes_max": 5000})
+    assert (settings.payload_store, settings.payload_bytes_max) == ("here", 5000)
+    with pytest.raises(UsageError, match=r"payload_bytes_max .*less than or equal to 900000"):
+        load_settings({"payload_bytes_max": 900_001})
 
 
 def test_named_file_is_read_instead_of_the_usual_one(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from weft.codec import decode_events, decode_state, decode_task, encode, encode_payload
 from weft.core import Run
 from weft.log import LogRecord
+from weft.payloads import Payloads
 from weft.records import (
     ActivityTask,
     AttemptCompleted,
@@ -73,7 +74,9 @@ class Served:
         partition_count: int = 1,
         checked: bool = True,
         guard: Guard = UNGUARDED,
+        payloads: Payloads | None = None,
     ) -> None:
+        self.payloads = payloads or Payloads(NAMESPACE.name)
         self.workflows = {workflow.name: workflow for workflow in workflows}
         self.queues = frozenset(queues)
         self.number = number
@@ -357,6 +360,7 @@ class Served:
             workflows=self.workflows,
             queues=self.queues,
             guard=self._guard,
+            payloads=self.payloads,
         )
 
 
@@ -376,9 +380,14 @@ def _check_cell(again: Cell, live: Cell) -> None:
         live.request_id,
     )
     assert again.head == live.head
+    assert again.history_bytes == live.history_bytes
+    assert again.event_count == live.event_count
     if live.ended:
         assert live.run is None, "an ended run leaves memory"
         assert again.last_event() == live.last_event()
+        assert set(again.stored) <= set(live.stored), (
+            "the live one also has what never came to the log"
+        )
         return
     assert again.history() == live.history()
     live_run = live.run

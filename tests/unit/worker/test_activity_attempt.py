@@ -9,23 +9,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from weft import activity
 from weft.activity import Activity, ActivityInfo
-from weft.codec import decode_payload, encode
-from weft.errors import Failure
+from weft.codec import decode_payload, decode_reference, encode, encode_payload, is_stored
+from weft.errors import Failure, PayloadError
 from weft.metrics import WorkerMetrics
+from weft.payloads import Payloads, PayloadStore
 from weft.records import (
+    NULL,
     PAYLOAD_BYTES_MAX,
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
     FailureInfo,
     Payload,
+    StoredPayload,
 )
+from weft.worker import _attempt
 from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._attempt import AttemptRunner
 
@@ -41,10 +46,12 @@ class Order:
 class Bench:
     """A runner with one activity, and what its metrics say."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], payloads: Payloads | None = None) -> None:
         self.activity: Activity[..., Any] = activity.define(name="step")(function)
         self.metrics = WorkerMetrics()
-        self.runner = AttemptRunner({"step": self.activity}, self.metrics, threads_max=2)
+        self.runner = AttemptRunner(
+            {"step": self.activity}, self.metrics, threads_max=2, payloads=payloads
+        )
 
     async def run(
         self, *args: object, name: str = "step", timeout_ms: int = 60_000
@@ -258,10 +265,91 @@ def test_result_that_is_too_large_is_a_failure_that_is_not_retried() -> None:
         return "x" * PAYLOAD_BYTES_MAX
 
     failure = failed(step)
-    assert "900,000 is the most" in failure.message
+    assert failure.type == "PayloadTooLargeError"
+    assert failure.message.startswith(
+        "The result of activity step is 900,002 bytes as JSON; 900,000"
+    )
+    assert "WEFT_PAYLOAD_STORE" in failure.message
     assert "pass a reference" in failure.message
     assert failure.non_retryable
     assert len(failure.message) < 1000
+
+
+def task_with(data: Payload) -> ActivityTask:
+    return ActivityTask("run-1", 7, 2, "step", data, "fulfil")
+
+
+def test_large_input_and_result_go_through_the_payload_store(tmp_path: Path) -> None:
+    payloads = Payloads("shop", PayloadStore(tmp_path / "payloads"))
+
+    async def step(text: str) -> str:
+        return text + "!"
+
+    text = "x" * PAYLOAD_BYTES_MAX
+    data = payloads.set_aside(
+        encode_payload([text]), workflow_id="order-1", scope="run-1", what="It"
+    )
+    bench = Bench(step, payloads)
+    result = asyncio.run(bench.runner.run(task_with(data), "order-1"))
+    bench.runner.close()
+    assert isinstance(result, AttemptCompleted)
+    assert is_stored(result.result)
+    assert decode_payload(payloads.fetch(result.result)) == text + "!"
+
+
+def test_input_that_cannot_be_had_is_a_failure_that_is_retried(tmp_path: Path) -> None:
+    payloads = Payloads("shop", PayloadStore(tmp_path / "payloads"))
+    called: list[str] = []
+
+    def step(text: str) -> None:
+        called.append(text)
+
+    data = payloads.store_aside(NULL, workflow_id="order-1", scope="run-1", what="It")
+    assert payloads.store is not None
+    payloads.store.delete([decode_reference(data).key])
+    bench = Bench(step, payloads)
+    result = asyncio.run(bench.runner.run(task_with(data), "order-1"))
+    bench.runner.close()
+    assert isinstance(result, AttemptFailed)
+    assert (result.failure.type, result.failure.non_retryable) == ("PayloadError", False)
+    assert "is missing" in result.failure.message
+    assert called == []
+    assert bench.count("failed") == 1
+
+
+@pytest.mark.parametrize("failures", [2, 99])
+def test_result_is_brought_to_a_store_that_is_down_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """The work is done once, however often the store is asked; only a store that stays down has it done again."""
+    monkeypatch.setattr(_attempt, "_STORE_AGAIN_S", (0.01, 0.01, 0.01))
+    payloads = Payloads("shop", PayloadStore(tmp_path / "payloads"))
+    assert payloads.store is not None
+    write, asked, called = payloads.store.write, [0], [0]
+
+    def refuse_at_first(key: str, data: bytes) -> StoredPayload:
+        asked[0] += 1
+        if asked[0] <= failures:
+            raise PayloadError("down")
+        return write(key, data)
+
+    monkeypatch.setattr(payloads.store, "write", refuse_at_first)
+
+    async def step() -> str:
+        called[0] += 1
+        return "x" * PAYLOAD_BYTES_MAX
+
+    bench = Bench(step, payloads)
+    result = asyncio.run(bench.run())
+    bench.runner.close()
+    assert called == [1]
+    if failures == 2:
+        assert isinstance(result, AttemptCompleted)
+        assert is_stored(result.result)
+    else:
+        assert isinstance(result, AttemptFailed)
+        assert (result.failure.type, result.failure.non_retryable) == ("PayloadError", False)
+        assert asked == [4]
 
 
 def test_coroutine_from_a_plain_function_is_a_failure_that_says_why() -> None:

@@ -1,8 +1,8 @@
 """Bytes on the log to records, and user data to JSON."""
 
+from weft.codec._errors import MalformedError
 from weft.codec._payload import decode_payload, decoder, encode_payload
 from weft.codec._records import (
-    MalformedError,
     decode_claim,
     decode_events,
     decode_messages,
@@ -16,15 +16,25 @@ from weft.codec._records import (
     join_events,
 )
 from weft.codec._schema import JsonSchema, schemas
+from weft.codec._stored import (
+    as_user_data,
+    decode_reference,
+    encode_reference,
+    is_stored,
+    references_in,
+    stored_field,
+)
 
 __all__ = [
     "JsonSchema",
     "MalformedError",
+    "as_user_data",
     "decode_claim",
     "decode_events",
     "decode_messages",
     "decode_payload",
     "decode_queries",
+    "decode_reference",
     "decode_reply",
     "decode_results",
     "decode_signals",
@@ -33,6 +43,10 @@ __all__ = [
     "decoder",
     "encode",
     "encode_payload",
+    "encode_reference",
+    "is_stored",
     "join_events",
+    "references_in",
     "schemas",
+    "stored_field",
 ]

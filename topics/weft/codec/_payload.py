@@ -16,8 +16,9 @@ from typing import Any, get_args
 import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from weft.codec._stored import as_user_data
 from weft.errors import UsageError
-from weft.records import NULL, PAYLOAD_BYTES_MAX, Payload
+from weft.records import NULL, STORED_MARK, Payload
 
 _TEXT_MAX = 200
 
@@ -32,7 +33,10 @@ _encoder = msgspec.json.Encoder(enc_hook=_encode_other)
 
 
 def encode_payload(value: object) -> Payload:
-    """A value as JSON bytes. Raises UsageError naming the type that JSON cannot hold, or when it is too large."""
+    """A value as JSON bytes, however many: `weft.payloads` says what a record takes, and what happens to the rest.
+
+    Raises UsageError naming the type that JSON cannot hold.
+    """
     if value is None:
         return NULL
     try:
@@ -44,12 +48,7 @@ def encode_payload(value: object) -> Payload:
         ) from None
     if b"null" in data:  # which is also what becomes of NaN and infinity
         _refuse_infinite(msgspec.to_builtins(value, enc_hook=_encode_other))
-    if len(data) > PAYLOAD_BYTES_MAX:
-        raise UsageError(
-            f"{_shorten(value)} is {len(data):,} bytes as JSON; {PAYLOAD_BYTES_MAX:,} is the most that a record "
-            "takes. Store it elsewhere and pass a reference to it."
-        )
-    return Payload(data)
+    return Payload(as_user_data(data) if data.startswith(STORED_MARK) else data)
 
 
 def _refuse_infinite(value: Any) -> None:

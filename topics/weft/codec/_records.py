@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import msgspec
 
-from weft.errors import WeftError
+from weft.codec._errors import MalformedError
+from weft.codec._stored import as_user_data, check_reference
 from weft.records import (
+    REFERENCE_BYTES_MIN,
     ActivityTask,
     Claim,
     Event,
@@ -26,11 +28,9 @@ from weft.records import (
 T = TypeVar("T")
 
 
-class MalformedError(WeftError):
-    """Bytes that are not the record they should be. The text says what is wrong and at which field."""
-
-
-def _decoder(decode: Callable[[bytes], T]) -> Callable[[bytes | Payload | None], T]:
+def _decoder(
+    decode: Callable[[bytes], T], check: Callable[[T], None] | None = None
+) -> Callable[[bytes | Payload | None], T]:
     def decode_or_refuse(value: bytes | Payload | None) -> T:
         if value is None:
             raise MalformedError("the record has no value")
@@ -38,6 +38,8 @@ def _decoder(decode: Callable[[bytes], T]) -> Callable[[bytes | Payload | None],
             decoded = decode(value)
             # Payloads are skipped, not read: text that is not UTF-8 must not get into a history through them.
             bytes(value).decode()
+            if check is not None and len(value) >= REFERENCE_BYTES_MIN:
+                check(decoded)
             return decoded
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedError(str(error)) from None
@@ -57,15 +59,16 @@ def _signals(value: bytes) -> SignalsRecord:
         if "missing required field `kind`" not in str(error):
             raise
         plain = _decode_plain_signal(value)
-        record = SignalWorkflow(signal=plain.signal, payload=plain.payload, id=plain.id)
+        payload = Payload(as_user_data(bytes(plain.payload)))
+        record = SignalWorkflow(signal=plain.signal, payload=payload, id=plain.id)
     if isinstance(record, SignalWorkflow) and not record.signal:
         raise msgspec.ValidationError("Expected a signal name, got an empty string - at `$.signal`")
     return record
 
 
-decode_signals = _decoder(_signals)
+decode_signals = _decoder(_signals, check_reference)
 """A record of `ns.signals`; a plain signal comes out as `SignalWorkflow`. Raises MalformedError."""
-decode_results = _decoder(msgspec.json.Decoder(ResultsRecord).decode)
+decode_results = _decoder(msgspec.json.Decoder(ResultsRecord).decode, check_reference)
 decode_messages = _decoder(msgspec.json.Decoder(MessagesRecord).decode)
 decode_queries = _decoder(msgspec.json.Decoder(QueriesRecord).decode)
 decode_state = _decoder(msgspec.json.Decoder(StateRecord).decode)

@@ -87,6 +87,12 @@ _KINDS = {
         "Answers to clients. The record's key is the client's ID.",
         (records.Reply,),
     ),
+    "reference": _Kind(
+        "A payload that lies in the payload store",
+        "Stands, in this very spelling, where a record's input, result or payload would be too large. User data of "
+        "this shape has a space after its first brace.",
+        (records.PayloadReference,),
+    ),
     "history": _Kind(
         "A history event",
         "One of the ordered facts of a run, as it stands in the tail of a head and in pages.",

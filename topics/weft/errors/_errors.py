@@ -45,6 +45,14 @@ class TurnTimeoutError(TurnLimitError):
     """A workflow's code kept its worker's thread to itself for too long. The run is blocked, not failed."""
 
 
+class PayloadTooLargeError(UsageError):
+    """An input, a result or a signal is larger than a record takes, and there is no payload store to put it in."""
+
+
+class PayloadError(WeftError):
+    """A payload that lies in the payload store cannot be had, or cannot be put there. Names its URL."""
+
+
 class InvariantViolation(WeftError):
     """The log or our own code is broken. Never handled: the partition stops instead of guessing."""
 

@@ -232,6 +232,8 @@ class Log(Protocol):
 
     name: str
     """For messages: `kafka 127.0.0.1:19092` or `embedded orders.weft`."""
+    payload_store: str | None
+    """Where payloads go that no record takes, unless a user names another place; None: nowhere."""
 
     def admin(self) -> Admin: ...
 

@@ -20,6 +20,31 @@ NULL = msgspec.Raw(b"null")
 PAYLOAD_BYTES_MAX = 900_000
 """The largest input, result or signal: with what is put around it, it fits every topic's record limit."""
 
+STORED_MARK = b'{"$weft.stored":'
+"""How a payload begins that only says where the real one lies. User data that begins so gets a space after its brace:
+to JSON that is the same value, and it is no reference."""
+REFERENCE_BYTES_MIN = 200
+"""No reference is shorter: its key and its hash alone are longer than most payloads."""
+
+
+class StoredPayload(msgspec.Struct, frozen=True, gc=False):
+    """Where a payload lies that is too large for a record.
+
+    `key` is its name in the payload store, `sha256` of its JSON in hexadecimal digits, `bytes` its length.
+    """
+
+    key: str
+    sha256: str
+    bytes: int
+    v: Literal[1] = 1
+
+
+class PayloadReference(msgspec.Struct, frozen=True, gc=False):
+    """Stands on the log instead of a payload that lies in the payload store; always in this very spelling."""
+
+    stored: StoredPayload = msgspec.field(name="$weft.stored")
+
+
 Status = Literal[
     "running", "completed", "failed", "cancelled", "terminated", "timed_out", "blocked"
 ]

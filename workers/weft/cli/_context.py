@@ -36,6 +36,24 @@ FileOption = Annotated[
     Path | None,
     typer.Option("--file", help="The embedded log, instead of Kafka.", rich_help_panel=_LOG),
 ]
+PayloadStoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--payload-store",
+        metavar="URL",
+        help="Where payloads go that no record takes: a folder, or a URL that fsspec knows (s3://BUCKET/PREFIX).",
+        rich_help_panel=_LOG,
+    ),
+]
+PayloadBytesMaxOption = Annotated[
+    int | None,
+    typer.Option(
+        "--payload-bytes-max",
+        metavar="BYTES",
+        help="Larger payloads go to the payload store (default: 900000, the most that a record takes).",
+        rich_help_panel=_LOG,
+    ),
+]
 KafkaConfigOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -74,8 +92,15 @@ class Common:
                 kafka=settings.kafka,
                 kafka_config=settings.kafka_config,
                 namespace=settings.namespace,
+                payload_store=settings.payload_store,
+                payload_bytes_max=settings.payload_bytes_max,
             )
-        return Client.connect(embedded=settings.file, namespace=settings.namespace)
+        return Client.connect(
+            embedded=settings.file,
+            namespace=settings.namespace,
+            payload_store=settings.payload_store,
+            payload_bytes_max=settings.payload_bytes_max,
+        )
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Function], Callable[..., None]]:
@@ -88,6 +113,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Function], Callable[..., N
             namespace: NamespaceOption = None,
             file: FileOption = None,
             kafka_config: KafkaConfigOption = None,
+            payload_store: PayloadStoreOption = None,
+            payload_bytes_max: PayloadBytesMaxOption = None,
             config: ConfigOption = None,
             json: JsonOption = False,
             debug: DebugOption = False,
@@ -99,6 +126,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Function], Callable[..., N
                 "namespace": namespace,
                 "file": file,
                 "kafka_config": kafka_config,
+                "payload_store": payload_store,
+                "payload_bytes_max": payload_bytes_max,
             }
             _guard(
                 lambda output: _call(function, options, config, output, own, debug=debug),

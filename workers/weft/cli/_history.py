@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from weft.cli._output import failure_text
+from weft.codec import decode_reference, is_stored
 from weft.records import (
     ActivityCancelled,
     ActivityCompleted,
@@ -52,7 +53,9 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
         case WorkflowStarted():
             return f"{event.workflow}({_short(event.input)})"
         case ActivityScheduled():
-            arguments = _short(event.input)[1:-1]
+            arguments = _short(event.input)
+            if not is_stored(event.input):
+                arguments = arguments[1:-1]
             return f"{event.activity}({arguments}), number {event.activity_id}"
         case ActivityCompleted():
             return f"{event.activity} -> {_short(event.result)}{_attempt(event.attempt)}"
@@ -89,6 +92,9 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
 
 
 def _short(payload: Payload) -> str:
+    if is_stored(payload):
+        stored = decode_reference(payload)
+        return f"<{stored.bytes:,} bytes, stored as {stored.key}>"
     text = bytes(payload).decode(errors="replace")
     return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
 

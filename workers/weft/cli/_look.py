@@ -29,6 +29,10 @@ _DESCRIPTION_FIELDS = (
     "reason",
 )
 
+FullOption = Annotated[
+    bool, typer.Option("--full", help="Fetch payloads that lie in the payload store.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
@@ -80,10 +84,10 @@ async def list_workflows(
     )
 
 
-async def show(common: Common, id: IdArgument) -> None:
+async def show(common: Common, id: IdArgument, full: FullOption = False) -> None:
     """Show a workflow: how it stands, and what it waits for."""
     async with common.client() as client:
-        description = await client.handle(id).describe()
+        description = await client.handle(id).describe(full=full)
     if common.output.as_json:
         common.output.document(description)
         return
@@ -124,11 +128,11 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
     return rows
 
 
-async def history(common: Common, id: IdArgument) -> None:
+async def history(common: Common, id: IdArgument, full: FullOption = False) -> None:
     """Show everything that happened to a workflow, in its order."""
     async with common.client() as client:
         handle = client.handle(id)
-        events = await handle.history()
+        events = await handle.history(full=full)
     if common.output.as_json:
         started = events[0]
         assert isinstance(started, WorkflowStarted), "every history begins with it"

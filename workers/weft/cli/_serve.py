@@ -163,6 +163,8 @@ async def _serve(
         drain_s=settings.drain.total_seconds(),
         turn_s_max=settings.turn_max.total_seconds(),
         lease_s=settings.lease.total_seconds(),
+        payload_store=settings.payload_store,
+        payload_bytes_max=settings.payload_bytes_max,
     )
     with _metrics_server(common, settings, serving), _stopped_by_signals(common, serving):
         greeting = asyncio.create_task(_greet(common, settings, serving, found, log.name))
@@ -243,6 +245,8 @@ def _options(settings: Settings) -> str:
         options += f" --kafka {shlex.quote(settings.kafka)}"
     elif settings.file != EMBEDDED_FILE or os.environ.get("WEFT_KAFKA"):
         options += f" --file {shlex.quote(str(settings.file))}"
+    if settings.payload_store:
+        options += f" --payload-store {shlex.quote(settings.payload_store)}"
     if settings.namespace != "default":
         options += f" --namespace {shlex.quote(settings.namespace)}"
     return options

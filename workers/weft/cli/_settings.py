@@ -12,7 +12,8 @@ holds key by key. The file is `weft.toml` in the working directory, or what `--c
     sasl.username = "shop"
 
 In the environment `WEFT_KAFKA_CONFIG` is a JSON object, and `WEFT_KAFKA_CONFIG__SASL_PASSWORD` one key of it
-(`sasl.password`). The log is Kafka or a file: whichever of `kafka` and `file` is named nearest counts.
+(`sasl.password`). The log is Kafka or a file: whichever of `kafka` and `file` is named nearest counts. Without a
+`payload_store`, the embedded log has one beside it (`FILE.payloads`), and Kafka none.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from pydantic_settings import (
 from weft.cli._parse import duration
 from weft.errors import UsageError
 from weft.log import Log, open_log
+from weft.payloads import PAYLOAD_BYTES_MIN
+from weft.records import PAYLOAD_BYTES_MAX
 from weft.worker import LEASE_S, LEASE_S_MIN
 
 CONFIG_FILE = Path("weft.toml")
@@ -57,6 +60,11 @@ class Settings(BaseSettings):
     file: Path = EMBEDDED_FILE
     """The embedded log, where no Kafka is named."""
     namespace: str = "default"
+    payload_store: str | None = None
+    """Where payloads go that no record takes: a folder, or a URL that fsspec knows."""
+    payload_bytes_max: int = Field(
+        default=PAYLOAD_BYTES_MAX, ge=PAYLOAD_BYTES_MIN, le=PAYLOAD_BYTES_MAX
+    )
     instance_id: str | None = None
     concurrency: int = Field(default=100, ge=1)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)

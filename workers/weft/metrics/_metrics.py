@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from weft.payloads import Payloads
+
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -17,6 +19,7 @@ class WorkerMetrics:
             "weft_turns", "Steps of workflows that were taken", registry=self.registry
         )
         self._count_activities()
+        self._count_sizes()
         self.batch_records = Histogram(
             "weft_batch_records",
             "Records that came in per transaction",
@@ -102,3 +105,31 @@ class WorkerMetrics:
             "Heartbeats that were written for leased attempts",
             registry=self.registry,
         )
+
+    def _count_sizes(self) -> None:
+        self.history_events_max = Gauge(
+            "weft_history_events_max",
+            "Events of the longest history of an open run here (0: none has 1,000, or 1 MiB)",
+            registry=self.registry,
+        )
+        self.history_bytes_max = Gauge(
+            "weft_history_bytes_max",
+            "Bytes of the largest history of an open run here (0: none has 1 MiB, or 1,000 events)",
+            registry=self.registry,
+        )
+        self.payload_ratio = Gauge(
+            "weft_payload_ratio",
+            "The largest payload here since the start, as a part of what a record takes: above 1 it was not taken",
+            registry=self.registry,
+        )
+        self.payloads = Counter(
+            "weft_payloads",
+            "Payloads that no record takes, by outcome (stored, fetched, refused: no store, failed: the store did)",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def watch(self, payloads: Payloads) -> None:
+        """Count what becomes of large payloads."""
+        self.payload_ratio.set_function(lambda: payloads.largest_bytes / payloads.bytes_max)
+        payloads.on_outcome = lambda outcome: self.payloads.labels(outcome).inc()

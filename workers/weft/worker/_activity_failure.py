@@ -5,24 +5,19 @@ from __future__ import annotations
 from weft.activity import to_failure
 from weft.codec import encode, encode_payload
 from weft.errors import Failure
-from weft.records import PAYLOAD_BYTES_MAX, FailureInfo
+from weft.records import FailureInfo
 
 MESSAGE_CHARACTERS_MAX = 8000
 
 
 def storable_failure(error: BaseException) -> FailureInfo:
-    """The failure as a record takes it: readable as UTF-8, and not larger than a result may be."""
+    """The failure as a record takes it: readable as UTF-8, and bounded."""
     try:
         failure = to_failure(error)
-        size_bytes = len(encode(failure))
+        encode(failure)
     # Somebody else's `__str__`, or details that cannot be encoded.
     except Exception as problem:  # noqa: BLE001
         return _without_details(error, f"its details cannot be stored: {problem!r}")
-    if size_bytes > PAYLOAD_BYTES_MAX:
-        return _without_details(
-            error,
-            f"its details of {size_bytes:,} bytes are left out: {PAYLOAD_BYTES_MAX:,} is the most",
-        )
     return failure
 
 

@@ -18,10 +18,17 @@ import msgspec
 from prometheus_client import Counter
 
 from weft.activity import Activity, ActivityInfo, current, current_pulse
-from weft.codec import decode_payload, encode_payload
-from weft.errors import Failure, HeartbeatTimeoutError, UsageError
+from weft.codec import decode_payload, encode_payload, is_stored
+from weft.errors import (
+    Failure,
+    HeartbeatTimeoutError,
+    PayloadError,
+    PayloadTooLargeError,
+    UsageError,
+)
 from weft.host import HOST, Host
 from weft.metrics import WorkerMetrics
+from weft.payloads import Payloads
 from weft.records import (
     NULL,
     ActivityTask,
@@ -36,6 +43,9 @@ from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._activity_threads import ActivityThreads, Job
 
 logger = logging.getLogger("weft.worker")
+
+_STORE_AGAIN_S = (1.0, 2.0, 5.0, 10.0)
+"""Waits before a result is brought to the payload store again."""
 
 AttemptResult = AttemptCompleted | AttemptFailed
 
@@ -78,8 +88,10 @@ class AttemptRunner:
         metrics: WorkerMetrics,
         *,
         threads_max: int = 100,
+        payloads: Payloads | None = None,
         host: Host = HOST,
     ) -> None:
+        self._payloads = payloads or Payloads("default", host=host)
         self._known = {name: _Known(activity, metrics) for name, activity in activities.items()}
         self._metrics = metrics
         self._running = metrics.activities_running
@@ -109,7 +121,9 @@ class AttemptRunner:
         activity = known.activity
         pulse = pulse or AttemptPulse(self._host)
         try:
-            arguments = known.decode_input(task.input)
+            arguments = known.decode_input(await self._fetched(task.input))
+        except PayloadError as error:
+            return _fail(known.failed, task, error, non_retryable=False)
         # A validator of the user's may raise anything.
         except Exception as error:  # noqa: BLE001
             return _fail(known.failed, task, error, non_retryable=True)
@@ -146,13 +160,47 @@ class AttemptRunner:
             self._running.dec()
             pulse.stop = None
         try:
-            result = encode_payload(value)
+            result = await self._storable(encode_payload(value), task, workflow_id)
+        except PayloadTooLargeError as error:
+            return _fail(known.failed, task, error, non_retryable=True)
+        except PayloadError as error:
+            return _fail(known.failed, task, error, non_retryable=False)
         # The user's own encoding may raise anything.
         except Exception as error:  # noqa: BLE001
             problem = UsageError(f"the result of activity {activity.name}: {error}")
             return _fail(known.failed, task, problem, non_retryable=True)
         known.completed.inc()
         return AttemptCompleted(task.run_id, task.activity_id, task.attempt, result)
+
+    async def _fetched(self, payload: Payload) -> Payload:
+        """The input, also one that lies in the payload store. Raises PayloadError."""
+        if not is_stored(payload):
+            return payload
+        return await asyncio.to_thread(self._payloads.fetch, payload)
+
+    async def _storable(self, result: Payload, task: ActivityTask, workflow_id: str) -> Payload:
+        """What goes into the record: the result, or a reference to it. Raises PayloadTooLargeError, PayloadError.
+
+        The work is done by now: a store that is down is asked again for a while before it is done again.
+        """
+        self._payloads.largest_bytes = max(self._payloads.largest_bytes, len(result))
+        if len(result) <= self._payloads.bytes_max:
+            return result
+        for pause_s in (*_STORE_AGAIN_S, None):
+            try:
+                return await asyncio.to_thread(
+                    self._payloads.set_aside,
+                    result,
+                    workflow_id=workflow_id,
+                    scope=task.run_id,
+                    what=f"The result of activity {task.activity}",
+                )
+            except PayloadError as error:
+                if pause_s is None:
+                    raise
+                logger.warning("%s; trying again in %g s", error, pause_s)
+                await asyncio.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
 
     async def _call_async(
         self, known: _Known, arguments: list[Any], task: ActivityTask, pulse: AttemptPulse

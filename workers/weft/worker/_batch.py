@@ -8,6 +8,7 @@ from weft.codec import encode
 from weft.log import Headers, LogRecord, TopicPartition
 from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
 from weft.topics import Namespace
+from weft.worker._bounds import DEADLETTER_BYTES_MAX, size_of
 from weft.worker._deadletters import labelled
 
 Write = tuple[str, int, bytes | None, bytes | None, Headers]
@@ -15,6 +16,7 @@ Write = tuple[str, int, bytes | None, bytes | None, Headers]
 
 AttemptKey = tuple[str, int, int]
 """(run ID, activity ID, attempt)"""
+_KEY_BYTES_MAX = 1000
 
 
 class Batch:
@@ -35,6 +37,8 @@ class Batch:
         self.record_count = 0
         self.planned_bytes = 0
         """What is written here, and what the states will take that changed and are written at the end."""
+        self.removals: list[tuple[str, list[str]]] = []
+        """(workflow ID, keys) of payloads in the store that belong to nobody once this is committed."""
 
     def read(self, records: Iterable[LogRecord]) -> None:
         """Note that these are handled: their offsets go into the transaction."""
@@ -63,7 +67,14 @@ class Batch:
         self.partitions.add(source_partition)
 
     def deadletter(self, partition: int, record: LogRecord, reason: str) -> None:
-        """Put a record aside as it came, on a partition of ours, with where it came from and why it is here."""
+        """Put a record aside as it came, on a partition of ours, with where it came from and why it is here.
+
+        One that is too large even for that leaves its value and its own headers behind.
+        """
+        size_bytes = size_of(record)
+        if size_bytes > DEADLETTER_BYTES_MAX:
+            record = _emptied(record)
+            reason += f" (its {size_bytes:,} bytes are too many for this topic: without its value)"
         headers = labelled(record, reason)
         self._add(self._namespace.deadletters, partition, record.key, record.value, headers)
         self.partitions.add(partition)
@@ -82,3 +93,15 @@ class Batch:
     def reply(self, to: ReplyTo | None, reply: Reply) -> None:
         if to is not None:
             self.replies.append((to, reply))
+
+
+def _emptied(record: LogRecord) -> LogRecord:
+    """A record that fits wherever its place must be told."""
+    return LogRecord(
+        record.topic,
+        record.partition,
+        record.offset,
+        (record.key or b"")[:_KEY_BYTES_MAX],
+        None,
+        record.timestamp_ms,
+    )

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.codec import decode_events, decode_payload, encode, join_events
+from weft.codec import (
+    decode_events,
+    decode_payload,
+    encode,
+    join_events,
+    references_in,
+    stored_field,
+)
 from weft.core import Run, apply, next_due_ms
+from weft.errors import RecordTooLargeError
 from weft.records import (
     ENDED,
+    REFERENCE_BYTES_MIN,
+    STORED_MARK,
     Event,
     Head,
     HistoryEvent,
     Page,
     Payload,
+    RecordDeferred,
     ReplyTo,
     Status,
 )
+from weft.worker._bounds import EVENT_BYTES_MAX
 from weft.workflow import Machine
 
 PAGE_BYTES = 16 * 1024
@@ -44,12 +56,15 @@ class Cell:
         "due_ms",
         "head",
         "key",
+        "largest_bytes",
         "machine",
+        "page_bytes",
         "page_count",
         "pages",
         "planned_bytes",
         "run",
         "sealed",
+        "stored",
         "tail",
         "tail_bytes",
         "waiters",
@@ -68,6 +83,12 @@ class Cell:
         """With how much this cell is counted in the present batch."""
         self.pages: list[Page] = []
         """The sealed history of an open run, oldest first."""
+        self.page_bytes = 0
+        """Of the events in pages."""
+        self.largest_bytes = 0
+        """Of the largest event that was ever more than a page should have."""
+        self.stored: dict[str, None] = {}
+        """Keys of the payloads of this run that lie in the payload store, once they were looked for."""
         self.page_count = head.page_count if head else 0
         self.sealed = self.page_count
         """How many pages are on the log already."""
@@ -107,6 +128,29 @@ class Cell:
     def ended(self) -> bool:
         return self.status in ENDED
 
+    @property
+    def event_count(self) -> int:
+        if self.run is not None:
+            return self.run.last_event_id
+        return self.head.event_count if self.head else 0
+
+    @property
+    def history_bytes(self) -> int:
+        """How long the history is, encoded."""
+        if self.tail:
+            return self.page_bytes + self.tail_bytes + len(self.tail) + 1  # brackets and commas
+        return self.page_bytes + (len(self.head.tail) if self.head else 0)
+
+    def give_pages(self, pages: list[Page]) -> None:
+        """The sealed history, as it was read from the log. Of an ended run only what a purge needs is kept."""
+        self.page_bytes = sum(len(page.events) for page in pages)
+        if not self.ended:
+            self.pages = pages
+            return
+        assert self.head is not None, "only what has a head has ended"
+        for encoded in (*(page.events for page in pages), self.head.tail):
+            self._note_stored(encoded)
+
     def new_run(self) -> Run:
         """Forget the former run, which has ended, and stand ready for the events of the next."""
         self.cool()
@@ -114,6 +158,7 @@ class Cell:
         self.run = Run(self.workflow_id)
         self.tail, self.tail_bytes = [], 0
         self.pages, self.page_count, self.sealed = [], 0, 0
+        self.page_bytes, self.stored = 0, {}
         self.due_ms = 0
         return self.run
 
@@ -126,6 +171,8 @@ class Cell:
             self.tail = self._split_tail()
             self.tail_bytes = sum(map(len, self.tail))
             self.run = run
+            for encoded in (*(page.events for page in self.pages), join_events(self.tail)):
+                self._note_stored(encoded)
         return self.run
 
     def cool(self) -> None:
@@ -138,12 +185,27 @@ class Cell:
             self.tail, self.tail_bytes, self.pages = [], 0, []
 
     def append(self, event: HistoryEvent) -> None:
-        """Add an event to the history and fold it into the run."""
+        """Add an event to the history and fold it into the run.
+
+        Raises RecordTooLargeError for one that no head could carry; nothing was appended then.
+        """
         assert self.run is not None, "events are appended to a warm cell only"
         data = encode(event)
+        if len(data) >= REFERENCE_BYTES_MIN:
+            self._look_at(event, len(data))
         self.tail.append(data)
         self.tail_bytes += len(data)
         apply(self.run, event)
+
+    def _look_at(self, event: HistoryEvent, size_bytes: int) -> None:
+        """What only events of some length can be: too large, or one with a payload in the store."""
+        if size_bytes > EVENT_BYTES_MAX:
+            raise RecordTooLargeError(
+                f"The event {type(event).__name__} of {size_bytes:,} bytes is too large for a history; "
+                f"{EVENT_BYTES_MAX:,} is the most."
+            )
+        if type(event) is RecordDeferred or stored_field(event):
+            self._note_references(event)
 
     def rewind(self, tail_length: int) -> None:
         """Take back the events of a turn that broke: those after the first `tail_length` of the tail."""
@@ -198,6 +260,7 @@ class Cell:
 
     def _seal_tail(self) -> None:
         assert self.run is not None, "only a warm cell has a tail to seal"
+        self.largest_bytes = max(self.largest_bytes, *map(len, self.tail))
         first_event_id = self.run.last_event_id - len(self.tail) + 1
         chunk: list[bytes] = []
         chunk_bytes = 0
@@ -215,8 +278,18 @@ class Cell:
 
     def _add_page(self, first_event_id: int, events: list[bytes]) -> None:
         page = Page(self.run_id, self.page_count, first_event_id, join_events(events))
+        self.page_bytes += len(page.events)
         self.pages.append(page)
         self.page_count += 1
+
+    def _note_stored(self, events: Payload) -> None:
+        if STORED_MARK in bytes(events):
+            for event in decode_events(events):
+                self._note_references(event)
+
+    def _note_references(self, event: HistoryEvent) -> None:
+        for stored in references_in(event):
+            self.stored[stored.key] = None
 
     def _split_tail(self) -> list[bytes]:
         if self.head is None:

@@ -17,6 +17,7 @@ from weft.errors import CommitUnknownError, FencedError, LogError, LogFullError,
 from weft.host import HOST, Host
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
+from weft.payloads import Payloads
 from weft.records import STATUSES, Reply, ReplyTo, ResultsRecord
 from weft.topics import Namespace
 from weft.worker._batch import Batch
@@ -67,6 +68,7 @@ class PartitionOwner:
         inline: InlineRunner,
         metrics: WorkerMetrics,
         instance_id: str,
+        payloads: Payloads | None = None,
         session_timeout_s: float = 6.0,
         turn_s_max: float | None = None,
         host: Host = HOST,
@@ -83,6 +85,7 @@ class PartitionOwner:
         self._host = host
         self._watchdog = TurnWatchdog(turn_s_max, host) if turn_s_max is not None else None
         self._guard: Guard = self._watchdog or UNGUARDED
+        self._payloads = payloads or Payloads(namespace.name, host=host)
         self._transactional_id = f"weft-{namespace.name}-{instance_id}"
         self._topics = (namespace.signals, namespace.results, namespace.messages, namespace.queries)
         self._producer: TransactionalProducer | None = None
@@ -318,6 +321,8 @@ class PartitionOwner:
         for to, reply in batch.replies:
             self._reply(to, reply)
         self._replies.poll(0)
+        for workflow_id, keys in batch.removals:
+            self._payloads.remove_soon(workflow_id, keys)
         self._report()
 
     def _reply(self, to: ReplyTo, reply: Reply) -> None:
@@ -360,6 +365,7 @@ class PartitionOwner:
             workflows=self._workflows,
             queues=self._queues,
             guard=self._guard,
+            payloads=self._payloads,
             host=self._host,
         )
 
@@ -515,6 +521,12 @@ class PartitionOwner:
             self._metrics.runs.labels(status).set(count)
         for partition in partitions:
             partition.report(self._metrics)
+        self._metrics.history_events_max.set(
+            max((partition.long.events_max for partition in partitions), default=0)
+        )
+        self._metrics.history_bytes_max.set(
+            max((partition.long.bytes_max for partition in partitions), default=0)
+        )
 
 
 def _is_mendable(error: LogError) -> bool:

@@ -26,6 +26,7 @@ from weft.errors import InvariantViolation, UsageError
 from weft.host import HOST, Host
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
+from weft.payloads import Payloads
 from weft.records import (
     AttemptCompleted,
     AttemptFailed,
@@ -52,7 +53,9 @@ from weft.records import (
 from weft.topics import Namespace, check_workflow_id, partition_of
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
+from weft.worker._bounds import RECORD_BYTES_MAX, size_of
 from weft.worker._cell import Cell, page_key
+from weft.worker._long import LongHistories
 from weft.worker._progress import activity_id_of
 from weft.worker._room import Room
 from weft.worker._turn import Turn
@@ -75,6 +78,7 @@ class Partition:
         workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
         guard: Guard = UNGUARDED,
+        payloads: Payloads | None = None,
         host: Host = HOST,
     ) -> None:
         self.number = number
@@ -93,6 +97,8 @@ class Partition:
         self._partition_count = partition_count
         self._host = host
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
+        self.long = LongHistories()
+        self._payloads = payloads or Payloads(namespace.name, host=host)
         self._turn = Turn(
             number,
             namespace=namespace.name,
@@ -100,6 +106,7 @@ class Partition:
             queues=queues,
             watch=self._watch,
             guard=guard,
+            payloads=self._payloads,
         )
         self._to_try: deque[str] | None = None
         self._clock: list[tuple[int, str]] = []
@@ -138,17 +145,21 @@ class Partition:
         for cell in self.cells.values():
             head = cell.head
             self._count(cell, cell.status)
-            if head is None or cell.ended:
+            if head is None:
                 continue
             pages = self._pages.get(cell.workflow_id, {})
             wanted = [(head.run_id, number) for number in range(head.page_count)]
             missing = [number for run_id, number in wanted if (run_id, number) not in pages]
+            if cell.ended:
+                cell.give_pages([pages[page] for page in wanted if page in pages])
+                continue
             if missing:
                 raise InvariantViolation(
                     f"Workflow {cell.workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
                     f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
                 )
-            cell.pages = [pages[page] for page in wanted]
+            cell.give_pages([pages[page] for page in wanted])
+            self.long.found(cell)
             self._set_clock(cell, head.next_due_ms)
         self._pages = {}
 
@@ -182,6 +193,13 @@ class Partition:
 
     def handle(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
         """One record that came in. What cannot be understood is put aside; it never stops the partition."""
+        size_bytes = size_of(record)
+        if size_bytes > RECORD_BYTES_MAX and record.topic != self._namespace.messages:
+            reason = (
+                f"it has {size_bytes:,} bytes; {RECORD_BYTES_MAX:,} is the most that is taken up"
+            )
+            self._put_aside(record, batch, reason)
+            return
         try:
             self._handlers[record.topic](record, batch, now_ms)
         except MalformedError as error:
@@ -273,12 +291,18 @@ class Partition:
             cell.planned_bytes = 0
             self._count(cell, cell.status)
             self._watch.settle(cell, batch)
+            if cell.largest_bytes:
+                self._note_size(cell)
             if cell.ended:
                 self._answer_waiters(cell, batch)
                 cell.cool()
         self._dirty.clear()
         for workflow_id in self._watch.changed():
             self._watch.settle(self.cells[workflow_id], batch)
+
+    def _note_size(self, cell: Cell) -> None:
+        self.long.changed(cell)
+        self._payloads.largest_bytes = max(self._payloads.largest_bytes, cell.largest_bytes)
 
     def report(self, metrics: WorkerMetrics) -> None:
         """Add what was counted since the last report."""
@@ -455,6 +479,7 @@ class Partition:
         self._answer_waiters(cell, batch)
         self._watch.settle(cell, batch)
         self._delete_pages(cell, batch)
+        self._remove_payloads(cell, batch)
         cell.new_run()
         self.cells[cell.workflow_id] = cell
         decision = decide_start(
@@ -493,6 +518,7 @@ class Partition:
         self._answer_waiters(cell, batch)
         self._watch.settle(cell, batch)
         self._delete_pages(cell, batch)
+        self._remove_payloads(cell, batch)
         batch.state(self.number, cell.key, None)
         self._dirty.pop(cell.workflow_id, None)
         self._count(cell, None)
@@ -511,6 +537,10 @@ class Partition:
     def _delete_pages(self, cell: Cell, batch: Batch) -> None:
         for number in range(cell.sealed):
             batch.state(self.number, page_key(cell.workflow_id, cell.run_id, number), None)
+
+    def _remove_payloads(self, cell: Cell, batch: Batch) -> None:
+        if cell.stored:
+            batch.removals.append((cell.workflow_id, list(cell.stored)))
 
     # Turns.
 

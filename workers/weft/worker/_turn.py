@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from weft.codec import encode
-from weft.core import Decision, DispatchActivity, Run, decide_commands, next_due_ms
-from weft.errors import NondeterminismError, TopicError
+from weft.core import Command, Decision, DispatchActivity, Run, decide_commands, next_due_ms
+from weft.errors import NondeterminismError, PayloadTooLargeError, TopicError
+from weft.payloads import Payloads
 from weft.records import (
+    ActivityFailed,
     ActivityTask,
     HistoryEvent,
     Payload,
@@ -27,6 +30,7 @@ from weft.records import (
 )
 from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
+from weft.worker._bounds import Refused, bounded, is_within
 from weft.worker._cell import Cell
 from weft.worker._watch import AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
@@ -41,6 +45,9 @@ _TEXT_LENGTH_MAX = 7000
 """Of what an exception says, within a reason: the line of code must have room beside it."""
 _BROKEN = (Exception, SystemExit, KeyboardInterrupt)
 """Whatever broke, only this run may stop. An interrupt is the user code's own: signals go to the main thread."""
+REFUSED_MAX = 10_000
+"""Activities that fail within one step because they are too large: code that asks again and again must come to an
+end."""
 _BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 
 
@@ -55,10 +62,12 @@ class Turn:
         workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
         watch: AttemptWatch,
+        payloads: Payloads,
         guard: Guard = UNGUARDED,
     ) -> None:
         self.count = 0
         self._guard = guard
+        self._payloads = payloads
         self._queues = queues
         self._watch = watch
         self._partition = partition
@@ -173,7 +182,8 @@ class Turn:
         return next_due_ms(run)
 
     def _new_machine(self, cell: Cell, workflow: str) -> Machine:
-        return Machine(self._workflows[workflow], cell.workflow_id, self._guard)
+        fetch = self._payloads.fetch
+        return Machine(self._workflows[workflow], cell.workflow_id, self._guard, fetch)
 
     def _wake(self, cell: Cell, started: HistoryEvent, batch: Batch, *, now_ms: int) -> None:
         self._guarded(cell, lambda: self._activate(cell, started, batch), batch, now_ms=now_ms)
@@ -202,12 +212,51 @@ class Turn:
         commands = cell.machine.activate(event)
         if not commands:
             return
-        decision = decide_commands(_run(cell), commands, now_ms=event.time_ms)
-        for asked in decision.events:
-            self._append(cell, asked, batch)
-        if not _run(cell).ended:
-            for effect in decision.effects:
-                self._dispatch(cell, effect, batch)
+        refused = self._ask(cell, commands, event.time_ms, batch)
+        if refused:
+            self._refuse(cell, refused, event.time_ms, batch)
+
+    def _ask(
+        self, cell: Cell, commands: Sequence[Command], now_ms: int, batch: Batch
+    ) -> Sequence[Refused]:
+        """Append what the code asked for and bring it out; returns the activities that are too large for that."""
+        run = _run(cell)
+        refused: Sequence[Refused] = ()
+        if not is_within(commands, self._payloads.bytes_max):
+            commands, refused = bounded(
+                commands, self._payloads, workflow_id=cell.workflow_id, run_id=run.run_id
+            )
+        events, effects, _ = decide_commands(run, commands, now_ms=now_ms)
+        for event in events:
+            self._append(cell, event, batch)
+        if run.ended:
+            return ()
+        if refused:
+            refused_ids = {activity_id for activity_id, _, _ in refused}
+            effects = [effect for effect in effects if effect.activity_id not in refused_ids]
+        for effect in effects:
+            self._dispatch(cell, effect, batch)
+        return refused
+
+    def _refuse(self, cell: Cell, refused: Sequence[Refused], now_ms: int, batch: Batch) -> None:
+        """Fail activities whose input is too large, as events: a replay must find the same, whatever takes it then."""
+        assert cell.machine is not None, "the code has just asked"
+        waiting = deque(refused)
+        count = 0
+        while waiting:
+            activity_id, name, failure = waiting.popleft()
+            if activity_id not in _run(cell).activities:
+                continue  # the code has given it up since, or has ended
+            count += 1
+            if count > REFUSED_MAX:
+                raise PayloadTooLargeError(
+                    f"more than {REFUSED_MAX} activities of one step are too large, and its code asks on: "
+                    f"{failure.message}"
+                )
+            event_id = _run(cell).last_event_id + 1
+            failed = ActivityFailed(event_id, now_ms, activity_id, name, 1, failure)
+            self._append(cell, failed, batch)
+            waiting += self._ask(cell, cell.machine.activate(failed), now_ms, batch)
 
     def _append(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
         cell.append(event)

@@ -12,6 +12,8 @@ from weft.errors import CommitUnknownError, LogError, UsageError
 from weft.host import HOST, Host, Thread
 from weft.log import Log
 from weft.metrics import WorkerMetrics
+from weft.payloads import Payloads, StoreOption
+from weft.records import PAYLOAD_BYTES_MAX
 from weft.topics import Namespace, queues
 from weft.worker._activities import ActivityWorker
 from weft.worker._activity_leases import LEASE_S, check_lease
@@ -39,7 +41,9 @@ class Worker:
     task queues. Both scale by starting more processes. `turn_s_max` is how long a workflow's code may run without
     coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
     `session_timeout_s`. An activity that runs for long is leased: when its worker has not been heard of for `lease_s`,
-    it is run again elsewhere. Raises UsageError when two of a kind share a name.
+    it is run again elsewhere. `payload_store` is the folder or URL where payloads of more than `payload_bytes_max` go;
+    clients and all workers need the same one (default: none with Kafka, the folder `FILE.payloads` with an embedded
+    log). Raises UsageError when two of a kind share a name.
     """
 
     def __init__(
@@ -57,9 +61,15 @@ class Worker:
         session_timeout_s: float = 6.0,
         turn_s_max: float | None = 5.0,
         lease_s: float = LEASE_S,
+        payload_store: StoreOption = None,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         host: Host = HOST,
     ) -> None:
         self.metrics = metrics or WorkerMetrics()
+        self._payloads = Payloads.open(
+            namespace, payload_store, log.payload_store, bytes_max=payload_bytes_max, host=host
+        )
+        self.metrics.watch(self._payloads)
         self._log = log
         self._host = host
         self._namespace = Namespace(namespace)
@@ -115,7 +125,11 @@ class Worker:
         partition_count = await asyncio.to_thread(self._check_topics, watch)
         slot = InstanceSlot(self._namespace.name, self._instance_id)
         runner = self._runner = AttemptRunner(
-            self._activities, self.metrics, threads_max=self._concurrency, host=self._host
+            self._activities,
+            self.metrics,
+            threads_max=self._concurrency,
+            payloads=self._payloads,
+            host=self._host,
         )
         inline = InlineRunner(runner, self._host)
         try:
@@ -157,6 +171,7 @@ class Worker:
             inline=inline,
             metrics=self.metrics,
             instance_id=instance_id,
+            payloads=self._payloads,
             session_timeout_s=self._session_timeout_s,
             turn_s_max=self._turn_s_max,
             host=self._host,

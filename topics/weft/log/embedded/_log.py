@@ -28,6 +28,8 @@ from weft.log.embedded._transaction import EmbeddedTransactionalProducer
 BUSY_TIMEOUT_S = 5.0
 TOMBSTONE_DELAY_S = 24 * 3600.0
 DIRTY_RATIO_MIN = 0.5
+PAYLOADS_SUFFIX = ".payloads"
+"""Of the folder beside the file."""
 
 
 class EmbeddedLog:
@@ -38,6 +40,7 @@ class EmbeddedLog:
         self._shared = Shared(path, busy_timeout_s)
         self._catalogue = Catalogue(self._shared)
         self.name = self._shared.name
+        self.payload_store: str | None = f"{path}{PAYLOADS_SUFFIX}"
 
     def admin(self) -> Admin:
         return EmbeddedAdmin(self._shared, self._catalogue)

@@ -26,6 +26,7 @@ class KafkaLog:
 
     def __init__(self, settings: ClientSettings) -> None:
         self.name = f"kafka {settings.bootstrap}"
+        self.payload_store: str | None = None
         self._settings = settings
         self._admin = self.admin()
         self._limits = TopicLimits(self._describe)

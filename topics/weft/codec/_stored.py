@@ -1,0 +1,109 @@
+"""Payloads that lie in the payload store: their references, and how user data is told from them.
+
+A payload is a reference when it begins with `STORED_MARK`, byte for byte, and is not shorter than any reference. User
+data that begins so gets a space after its brace when it is encoded (and when it comes from a plain producer): the same
+JSON value in another spelling, so nothing has to be undone when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from weft.codec._errors import MalformedError
+from weft.records import (
+    NULL,
+    REFERENCE_BYTES_MIN,
+    STORED_MARK,
+    ActivityCompleted,
+    ActivityScheduled,
+    AttemptCompleted,
+    HistoryEvent,
+    Payload,
+    PayloadReference,
+    RecordDeferred,
+    SignalReceived,
+    SignalWorkflow,
+    StartWorkflow,
+    StoredPayload,
+    WorkflowCompleted,
+    WorkflowStarted,
+)
+
+_decode_reference = msgspec.json.Decoder(PayloadReference).decode
+_encode_reference = msgspec.json.Encoder().encode
+_FIELDS: dict[type, str] = {
+    StartWorkflow: "input",
+    SignalWorkflow: "payload",
+    AttemptCompleted: "result",
+    WorkflowStarted: "input",
+    ActivityScheduled: "input",
+    ActivityCompleted: "result",
+    SignalReceived: "payload",
+    WorkflowCompleted: "result",
+}
+"""The field of a record or an event that holds user data which may lie in the store."""
+
+
+def is_stored(payload: Payload) -> bool:
+    """Whether this is a reference, and the payload itself lies in the store."""
+    return len(payload) >= REFERENCE_BYTES_MIN and bytes(payload).startswith(STORED_MARK)
+
+
+def decode_reference(payload: Payload) -> StoredPayload:
+    """Where the payload lies. Raises MalformedError for what begins as a reference and is none."""
+    try:
+        return _decode_reference(payload).stored
+    except msgspec.DecodeError as error:
+        raise MalformedError(
+            f"a payload begins as a reference to the store and is none: {error}"
+        ) from None
+
+
+def encode_reference(stored: StoredPayload) -> Payload:
+    """What stands on the log instead of the payload."""
+    data = _encode_reference(PayloadReference(stored))
+    reference = Payload(data)
+    assert is_stored(reference), "a reference is known by how it begins"
+    return reference
+
+
+def as_user_data(data: bytes) -> bytes:
+    """User data in a spelling that is never taken for a reference."""
+    return b"{ " + data[1:] if data.startswith(STORED_MARK) else data
+
+
+def stored_field(record: object) -> str:
+    """The field of a record or an event that is a reference; empty when there is none, which is cheap to tell."""
+    name = _FIELDS.get(type(record), "")
+    return name if name and is_stored(getattr(record, name)) else ""
+
+
+def check_reference(record: object) -> None:
+    """Raises MalformedError for a record whose payload begins as a reference and is none."""
+    name = stored_field(record)
+    if name:
+        decode_reference(getattr(record, name))
+
+
+class _Payloads(msgspec.Struct, gc=False):
+    """The payloads of any record that may be deferred."""
+
+    input: Payload = NULL
+    result: Payload = NULL
+    payload: Payload = NULL
+
+
+_decode_payloads = msgspec.json.Decoder(_Payloads).decode
+
+
+def references_in(event: HistoryEvent) -> Iterator[StoredPayload]:
+    """Where the payloads of an event lie, or those of the record in it, that lie in the store."""
+    if isinstance(event, RecordDeferred):
+        payloads = _decode_payloads(event.record)
+        for payload in (payloads.input, payloads.result, payloads.payload):
+            if is_stored(payload):
+                yield decode_reference(payload)
+    elif name := stored_field(event):
+        yield decode_reference(getattr(event, name))
