@@ -114,7 +114,8 @@ class KafkaAdmin:
         deadline_s = time.monotonic() + timeout_s
         try_s = _FIRST_TRY_S
         while True:
-            remaining_s = deadline_s - time.monotonic()
+            # The last try may have taken longer than it was given.
+            remaining_s = max(deadline_s - time.monotonic(), _POLL_S)
             client = self._client
             try:
                 return self._describe(client, names, min(try_s, remaining_s))
