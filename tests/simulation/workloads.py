@@ -93,7 +93,7 @@ async def races(user: User, _plain: PlainProducer, id: str) -> None:
 
 async def climbs(user: User, _plain: PlainProducer, id: str) -> None:
     """A long activity, given up by those who have little patience: whoever has more sees its end."""
-    steps = user.random.choice([6, 12, 30])
+    steps = user.random.choice([6, 30, 60])
     patience = user.random.choice([3.0, 10_000.0, 10_000.0])
     user.expect(id, "completed", lambda top: top == steps or (top == -1 and patience < 10))
     handle = await user.start(flows.climber, (steps, patience), id)
@@ -239,6 +239,6 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 
 WORKLOADS: tuple[Workload, ...] = (
-    chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, falls, limits, failures, purges,
-    replacements, long_histories, oversizes, errors, novelties, rivals, plain_starts, garbage,
+    chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
+    purges, replacements, long_histories, oversizes, errors, novelties, rivals, plain_starts, garbage,
 )  # fmt: skip

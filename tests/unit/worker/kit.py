@@ -369,7 +369,7 @@ def progress_of(partition: Partition) -> dict[str, dict[int, Progress]]:
     book = partition._watch.progress
     return {
         workflow_id: {activity_id: entry.progress for activity_id, entry in entries.items()}
-        for workflow_id, entries in book._by_workflow.items()
+        for workflow_id, entries in book.by_workflow.items()
     }
 
 

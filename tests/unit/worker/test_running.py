@@ -68,9 +68,9 @@ def test_silence_is_told_again_after_another_lease_when_nothing_came_of_it() -> 
 def test_attempt_with_a_result_is_watched_no_more() -> None:
     running = watched(leased_run())
     running.end("order-42", 1, 2)
-    assert "order-42" in running, "that was another attempt"
+    assert "order-42" in running.by_workflow, "that was another attempt"
     running.end("order-42", 1, 1)
-    assert "order-42" not in running
+    assert "order-42" not in running.by_workflow
     assert silent(running, 100) == []
 
 
@@ -78,11 +78,11 @@ def test_attempts_that_are_not_waited_for_are_given_out_once() -> None:
     run = leased_run(3)
     running = watched(run)
     fold(run, ActivityLost(0, NOW_MS, 2, 1))
-    assert [attempt.key for attempt in running.take_stale("order-42", run)] == [("run-1", 2, 1)]
+    assert [attempt.lease for attempt in running.take_stale("order-42", run)] == ["lease-2"]
     assert running.take_stale("order-42", run) == []
     fold(run, WorkflowCompleted(0, NOW_MS))
     assert len(running.take_stale("order-42", run)) == 2
-    assert "order-42" not in running
+    assert "order-42" not in running.by_workflow
     assert silent(running, 100) == []
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 from weft.host import HOST, Host
 from weft.log import Log
@@ -134,7 +133,6 @@ class ActivityWorker:
         assert self._loop is not None, "tasks come after start"
         create_task = self._loop.create_task
         for taken in batch:
-            taken.pulse.on_long = partial(self._feed.leases.hold, taken)
             attempt = create_task(self._attempt(taken))
             self._attempts.add(attempt)
             attempt.add_done_callback(self._ended)
@@ -150,7 +148,8 @@ class ActivityWorker:
             self._feed.leases.release(taken)
             raise
         finally:
-            self._feed.leases.forget(taken)
+            if taken.lease is not None:
+                self._feed.leases.forget(taken.lease)
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)

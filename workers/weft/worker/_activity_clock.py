@@ -20,21 +20,14 @@ Over = Literal["", "start-to-close", "heartbeat"]
 
 class AttemptClock:
     """Watches one attempt with one timer at a time: until it counts as long, until its time is over, and whether its
-    code still beats. `over` says which timeout ended it."""
+    code still beats. `over` says which timeout ended it.
 
-    __slots__ = (
-        "_began_s",
-        "_expire",
-        "_handle",
-        "_heartbeat_s",
-        "_host",
-        "_long_s",
-        "_loop",
-        "_pulse",
-        "_reports",
-        "_timeout_s",
-        "over",
-    )
+    Every attempt has one: what most of them do not need stands in the class.
+    """
+
+    over: Over = ""
+    _began_s: Callable[[], float] | None = None
+    _heartbeat_s = 0.0
 
     def __init__(
         self,
@@ -48,18 +41,17 @@ class AttemptClock:
         self._loop = loop
         self._pulse = pulse
         self._expire = expire
-        self._began_s = began_s
         self._host = host
         self._timeout_s = wait_s = task.start_to_close_ms / 1000
-        self._heartbeat_s = task.heartbeat_timeout_ms / 1000
         # Its owner counts the time until somebody says that it began.
         self._long_s = 0.0 if task.schedule_to_start_ms else LONG_S
-        self._reports = pulse.on_long is not None
-        self.over: Over = ""
-        if self._reports and self._long_s < wait_s:
+        if pulse.on_long is not None and self._long_s < wait_s:
             wait_s = self._long_s
-        if 0 < self._heartbeat_s < wait_s:
-            wait_s = self._heartbeat_s
+        if began_s is not None:
+            self._began_s = began_s
+        if task.heartbeat_timeout_ms:
+            self._heartbeat_s = task.heartbeat_timeout_ms / 1000
+            wait_s = min(wait_s, self._heartbeat_s)
         self._handle = loop.call_later(wait_s, self._look, loop.time())
 
     def stop(self) -> None:
@@ -82,19 +74,16 @@ class AttemptClock:
         if beats and silent_s >= self._heartbeat_s:
             self._end("heartbeat")
             return
-        if self._reports and ran_s >= self._long_s and not is_in_line:
-            self._report(ran_s)
+        on_long = self._pulse.on_long
+        if on_long is not None and ran_s >= self._long_s and not is_in_line:
+            self._pulse.on_long = None
+            on_long(int((self._host.time() - ran_s) * 1000))
         wait_s = self._timeout_s - ran_s
-        if self._reports:
+        if self._pulse.on_long is not None:
             wait_s = min(wait_s, max(self._long_s - ran_s, _IN_LINE_S))
         if beats:
             wait_s = min(wait_s, self._heartbeat_s - silent_s)
         self._handle = self._loop.call_later(max(0.0, wait_s), self._look, began_s)
-
-    def _report(self, ran_s: float) -> None:
-        self._reports = False
-        assert self._pulse.on_long is not None, "looked at when the clock was made"
-        self._pulse.on_long(int((self._host.time() - ran_s) * 1000))
 
     def _end(self, over: Over) -> None:
         self.over = over

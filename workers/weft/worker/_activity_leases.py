@@ -112,6 +112,7 @@ class LeaseKeeper:
         self._counted = 0
         """Of these, in the gauge, which other queues of this process share."""
         self._look_at_s = 0.0
+        writer.on_long = self.hold
 
     def hold(self, taken: TakenTask, started_ms: int) -> None:
         """The attempt counts as long: from now on, until `release` or until its result is durable."""
@@ -146,10 +147,9 @@ class LeaseKeeper:
             )
             self._writer.write_note(taken, released)
 
-    def forget(self, taken: TakenTask) -> None:
+    def forget(self, lease: Lease) -> None:
         """The attempt is over here, however it ended."""
-        if taken.lease is not None:
-            self._by_id.pop(taken.lease.id, None)
+        self._by_id.pop(lease.id, None)
 
     def close(self) -> None:
         """No more answers are read."""

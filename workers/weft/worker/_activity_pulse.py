@@ -14,47 +14,29 @@ OnLong = Callable[[int], None]
 class AttemptPulse:
     """What the code says of itself (`beat`, from any thread), and what it is told (`cancelled`).
 
-    `on_long` is told by the attempt's clock, `on_beat` by every heartbeat of the code, in the thread that it runs in.
+    `on_long` is called once, by the attempt's clock. One is made for every attempt and most are never asked for
+    anything, so what they begin with stands in the class.
     """
 
-    __slots__ = (
-        "_details",
-        "_has_news",
-        "_host",
-        "cancelled",
-        "last_s",
-        "on_beat",
-        "on_long",
-        "stop",
-        "told_s",
-    )
+    cancelled = False
+    last_s = 0.0
+    """When the code last called `heartbeat`, by the monotonic clock; 0 is never."""
+    on_long: OnLong | None = None
+    stop: Callable[[], object] | None = None
+    """Interrupts the code, as far as that can be; set while it runs."""
+    _details = NULL
+    _has_news = False
 
-    def __init__(
-        self,
-        host: Host = HOST,
-        on_long: OnLong | None = None,
-        on_beat: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, host: Host = HOST, on_long: OnLong | None = None) -> None:
         self._host = host
-        self._details = NULL
-        self._has_news = False
-        self.on_long = on_long
-        self.on_beat = on_beat
-        self.cancelled = False
-        self.last_s = 0.0
-        """When the code last called `heartbeat`, by the monotonic clock; 0 is never."""
-        self.told_s = 0.0
-        """For `on_beat`: when it last handed details over."""
-        self.stop: Callable[[], object] | None = None
-        """Interrupts the code, as far as that can be; set while it runs."""
+        if on_long is not None:
+            self.on_long = on_long
 
     def beat(self, details: Payload | None) -> None:
         self.last_s = self._host.monotonic()
         if details is not None:
             self._details = details
             self._has_news = True
-        if self.on_beat is not None:
-            self.on_beat()
 
     def cancel(self) -> None:
         """Nobody waits for the attempt any more. Interrupts it once: it may take its time to clean up."""

@@ -72,7 +72,7 @@ class TakenTask:
         self.offsets = offsets
         self.value = b""
         """Its result, once there is one."""
-        self.pulse = AttemptPulse(writer.host)
+        self.pulse = AttemptPulse(writer.host, self.report_long)
         self.lease: Lease | None = None
         """Of a long attempt."""
         self.released = False
@@ -86,6 +86,9 @@ class TakenTask:
         if self.lease is not None:
             self.lease.ended = True
         self._writer.on_durable()
+
+    def report_long(self, started_ms: int) -> None:
+        self._writer.on_long(self, started_ms)
 
     def release(self) -> None:
         """The task need not be read again. In the thread that polls."""
@@ -137,6 +140,10 @@ def _workflow_id(key: bytes) -> str:
     return workflow_id
 
 
+def _ignore(_taken: TakenTask, _started_ms: int) -> None:
+    pass
+
+
 class ResultWriter:
     """Writes to the results topic, and dead letters.
 
@@ -159,6 +166,8 @@ class ResultWriter:
         self._unsent: deque[TakenTask | DeadTask] = deque()
         self._retry_at_s = 0.0
         self._closed = False
+        self.on_long: Callable[[TakenTask, int], None] = _ignore
+        """Called for each attempt that takes long, in its loop."""
         self.on_released = on_released
         self.on_durable = on_durable
         self.error: LogError | None = None

@@ -214,25 +214,23 @@ class AttemptRunner:
         pulse.stop = own.cancel
         try:
             value = await known.activity.function(*arguments)
-        except asyncio.CancelledError as error:
-            interruption = _interruption(task, clock, pulse, own)
-            if own.cancelling() > cancelling:
-                raise
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
+            was_interrupted = bool(clock.over or pulse.cancelled)
+            interruption = _interruption(task, clock, pulse, own) if was_interrupted else None
+            is_cancellation = isinstance(error, asyncio.CancelledError)
+            if is_cancellation and own.cancelling() > cancelling:
+                raise  # the worker ends
             if interruption is not None:
                 raise interruption from error
-            raise Failure(
-                "something that it waited for was cancelled", type="CancelledError"
-            ) from error
-        except (Exception, SystemExit) as error:
-            interruption = _interruption(task, clock, pulse, own)
-            if interruption is not None:
-                raise interruption from error
+            if is_cancellation:
+                text = "something that it waited for was cancelled"
+                raise Failure(text, type="CancelledError") from error
             raise
         finally:
             clock.stop()
-        interruption = _interruption(task, clock, pulse, own)
-        if interruption is not None:  # it swallowed it: whatever it returned was not its result
-            raise interruption
+        if clock.over or pulse.cancelled:
+            # It swallowed its interruption: whatever it returned was not its result.
+            raise _interruption(task, clock, pulse, own)
         return value
 
     async def _call_in_thread(
@@ -318,14 +316,14 @@ class _OutOfTimeError(Exception):
 
 def _interruption(
     task: ActivityTask, clock: AttemptClock, pulse: AttemptPulse, own: asyncio.Task[Any]
-) -> Exception | None:
-    """Why the attempt was interrupted, if it was; the cancellations that did it are taken back."""
+) -> Exception:
+    """Why the attempt was interrupted; the cancellations that did it are taken back."""
     if clock.over:
         own.uncancel()
     if pulse.cancelled:
         own.uncancel()
         return _NotWaitedForError()
-    return _OutOfTimeError(task, clock) if clock.over else None
+    return _OutOfTimeError(task, clock)
 
 
 def _details(task: ActivityTask) -> Any:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 from weft.host import HOST, Host
-from weft.records import NULL, ActivityTask, AttemptHeartbeat, ResultsRecord
+from weft.records import NULL, ActivityTask, AttemptHeartbeat, Payload, ResultsRecord
 from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._attempt import AttemptRunner
 from weft.worker._batch import AttemptKey
@@ -23,12 +21,12 @@ class InlineRunner:
 
     def __init__(self, runner: AttemptRunner, host: Host = HOST) -> None:
         self._runner = runner
-        self._host = host
+        self.host = host
         self._loop = host.event_loop()
         self._thread = host.thread(self._serve, "weft-inline")
-        self._results: deque[tuple[object, str, ResultsRecord | None]] = deque()
-        self._pulses: dict[tuple[int, AttemptKey], AttemptPulse] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._attempts: dict[asyncio.Task[None], _InlinePulse] = {}
+        self.results: deque[tuple[object, str, ResultsRecord | None]] = deque()
+        """(owner, workflow ID, what came of an attempt); None for one that was cancelled."""
         self.running = 0
 
     def submit(self, attempts: Sequence[tuple[object, str, ActivityTask]]) -> None:
@@ -48,8 +46,8 @@ class InlineRunner:
 
     def take(self) -> list[tuple[object, str, ResultsRecord]]:
         results = []
-        while self._results:
-            owner, workflow_id, result = self._results.popleft()
+        while self.results:
+            owner, workflow_id, result = self.results.popleft()
             if not isinstance(result, AttemptHeartbeat):
                 self.running -= 1
             if result is not None:
@@ -66,41 +64,53 @@ class InlineRunner:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        for task in self._tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        attempts = list(self._attempts)
+        for attempt in attempts:
+            attempt.cancel()
+        self._loop.run_until_complete(asyncio.gather(*attempts, return_exceptions=True))
 
     def _begin(self, attempts: Sequence[tuple[object, str, ActivityTask]]) -> None:
         for owner, workflow_id, task in attempts:
-            pulse = AttemptPulse(self._host)
-            pulse.on_beat = partial(self._hand_over_details, owner, workflow_id, task, pulse)
-            self._pulses[id(owner), (task.run_id, task.activity_id, task.attempt)] = pulse
-            attempt = self._loop.create_task(self._run(owner, workflow_id, task, pulse))
-            self._tasks.add(attempt)
-            attempt.add_done_callback(self._tasks.discard)
+            pulse = _InlinePulse(self, owner, workflow_id, task)
+            attempt = self._loop.create_task(self._run(pulse))
+            self._attempts[attempt] = pulse
+            attempt.add_done_callback(self._attempts.pop)
 
-    async def _run(
-        self, owner: object, workflow_id: str, task: ActivityTask, pulse: AttemptPulse
-    ) -> None:
-        result = await self._runner.run(task, workflow_id, pulse)
-        self._pulses.pop((id(owner), (task.run_id, task.activity_id, task.attempt)), None)
-        self._results.append((owner, workflow_id, result))
+    async def _run(self, pulse: _InlinePulse) -> None:
+        result = await self._runner.run(pulse.task, pulse.workflow_id, pulse)
+        self.results.append((pulse.owner, pulse.workflow_id, result))
 
     def _cancel(self, attempts: Sequence[tuple[object, AttemptKey]]) -> None:
-        for owner, key in attempts:
-            pulse = self._pulses.get((id(owner), key))
-            if pulse is not None:
+        wanted = {(id(owner), key) for owner, key in attempts}
+        for pulse in list(self._attempts.values()):
+            if (id(pulse.owner), pulse.key) in wanted:
                 pulse.cancel()
 
-    def _hand_over_details(
-        self, owner: object, workflow_id: str, task: ActivityTask, pulse: AttemptPulse
+
+class _InlinePulse(AttemptPulse):
+    """Hands over what its code says of its progress, every so often: each time is a record on the log."""
+
+    _told_s = 0.0
+
+    def __init__(
+        self, runner: InlineRunner, owner: object, workflow_id: str, task: ActivityTask
     ) -> None:
-        """In whichever thread the code runs; every so often, because each is a record on the log."""
-        now_s = self._host.monotonic()
-        if pulse.told_s and now_s - pulse.told_s < _BEAT_S:
-            return
-        pulse.told_s = now_s
-        details = pulse.take_news()
-        if details is not NULL:
-            beat = AttemptHeartbeat(task.run_id, task.activity_id, task.attempt, details=details)
-            self._results.append((owner, workflow_id, beat))
+        super().__init__(runner.host)
+        self.owner = owner
+        self.workflow_id = workflow_id
+        self.task = task
+        self._runner = runner
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.task.run_id, self.task.activity_id, self.task.attempt
+
+    def beat(self, details: Payload | None) -> None:
+        """In whichever thread the code runs."""
+        super().beat(details)
+        if not self._told_s or self.last_s - self._told_s >= _BEAT_S:
+            self._told_s = self.last_s
+            news = self.take_news()
+            if news is not NULL:
+                beat = AttemptHeartbeat(*self.key, details=news)
+                self._runner.results.append((self.owner, self.workflow_id, beat))

@@ -284,13 +284,15 @@ class Partition:
 
     def flush(self, batch: Batch) -> None:
         """Write one head for each workflow that changed, and the pages that its history completed."""
+        is_busy = self._watch.is_busy
         for cell in self._dirty.values():
             for key, value in cell.seal():
                 batch.state(self.number, key, value)
             batch.state(self.number, cell.key, cell.encode_head())
             cell.planned_bytes = 0
             self._count(cell, cell.status)
-            self._watch.settle(cell, batch)
+            if is_busy:
+                self._watch.settle(cell, batch)
             if cell.largest_bytes:
                 self._note_size(cell)
             if cell.ended:
@@ -549,27 +551,32 @@ class Partition:
             self._drop_result(result, "result of an earlier run", batch)
         elif cell.ended:
             self._drop_result(result, "the run has ended", batch)
-        elif isinstance(result, AttemptHeartbeat):
-            if not self._watch.hear(cell.workflow_id, self._warm(cell, batch), result):
-                self._drop_result(result, NOT_WAITED_FOR, batch)
+        elif isinstance(result, AttemptCompleted):  # nearly all of them
+            if self._watch.running.by_workflow:
+                self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
+            self._take(cell, "results", result, batch, now_ms)
         else:
             self._take_attempt(cell, result, batch, now_ms)
 
     def _take_attempt(
         self,
         cell: Cell,
-        result: AttemptCompleted | AttemptFailed | AttemptStarted | AttemptReleased,
+        result: AttemptFailed | AttemptStarted | AttemptHeartbeat | AttemptReleased,
         batch: Batch,
         now_ms: int,
     ) -> None:
-        """Its beginning or its end."""
+        """How an attempt gets on, or how it ended without success."""
+        run = self._warm(cell, batch)
+        if isinstance(result, AttemptHeartbeat):
+            if not self._watch.hear(cell.workflow_id, run, result):
+                self._drop_result(result, NOT_WAITED_FOR, batch)
+            return
         if isinstance(result, AttemptStarted):
             self._take(cell, "results", result, batch, now_ms)
-            self._watch.grant(cell.workflow_id, self._warm(cell, batch), result, batch)
+            self._watch.grant(cell.workflow_id, cell.warm(), result, batch)
             return
         self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
-        if not isinstance(result, AttemptCompleted):
-            self._watch.end(cell.workflow_id, self._warm(cell, batch), result)
+        self._watch.end(cell.workflow_id, run, result)
         is_taken = self._take(cell, "results", result, batch, now_ms)
         if is_taken and isinstance(result, AttemptReleased):
             self.lost["released"] += 1

@@ -40,16 +40,13 @@ class ProgressBook:
     """The progress of a partition's activities."""
 
     def __init__(self) -> None:
-        self._by_workflow: dict[str, dict[int, _Entry]] = {}
+        self.by_workflow: dict[str, dict[int, _Entry]] = {}
         self.changed: dict[str, None] = {}
         """Workflows whose activities said something since `settle` was last called for them."""
 
-    def __contains__(self, workflow_id: str) -> bool:
-        return workflow_id in self._by_workflow
-
     def load(self, workflow_id: str, progress: Progress) -> None:
         """A record of the state topic."""
-        entries = self._by_workflow.setdefault(workflow_id, {})
+        entries = self.by_workflow.setdefault(workflow_id, {})
         entries[progress.activity_id] = _Entry(progress, is_stored=True)
 
     def unload(self, workflow_id: str, activity_id: int) -> None:
@@ -59,7 +56,7 @@ class ProgressBook:
     def note(self, workflow_id: str, run_id: str, activity_id: int, details: Payload) -> None:
         """An activity said how far it is."""
         progress = Progress(run_id, activity_id, details)
-        entries = self._by_workflow.setdefault(workflow_id, {})
+        entries = self.by_workflow.setdefault(workflow_id, {})
         entry = entries.get(activity_id)
         if entry is None or entry.progress.run_id != run_id:
             entries[activity_id] = _Entry(progress, is_stored=False)
@@ -70,7 +67,7 @@ class ProgressBook:
 
     def details(self, workflow_id: str, run_id: str, activity_id: int) -> Payload:
         """What the next attempt is told."""
-        entries = self._by_workflow.get(workflow_id)
+        entries = self.by_workflow.get(workflow_id)
         entry = entries.get(activity_id) if entries else None
         if entry is None or entry.progress.run_id != run_id:
             return NULL
@@ -79,7 +76,7 @@ class ProgressBook:
     def settle(self, workflow_id: str, run: Run | None) -> Iterator[tuple[bytes, bytes | None]]:
         """(key, value) of the records to write so that the log holds what is here, for open activities alone."""
         self.changed.pop(workflow_id, None)
-        for activity_id, entry in list(self._by_workflow.get(workflow_id, {}).items()):
+        for activity_id, entry in list(self.by_workflow.get(workflow_id, {}).items()):
             progress = entry.progress
             key = progress_key(workflow_id, progress.run_id, activity_id)
             if run is None or progress.run_id != run.run_id or activity_id not in run.activities:
@@ -91,8 +88,8 @@ class ProgressBook:
                 yield key, encode(progress)
 
     def _drop(self, workflow_id: str, activity_id: int) -> None:
-        entries = self._by_workflow.get(workflow_id)
+        entries = self.by_workflow.get(workflow_id)
         if entries is not None:
             entries.pop(activity_id, None)
             if not entries:
-                del self._by_workflow[workflow_id]
+                del self.by_workflow[workflow_id]

@@ -1,4 +1,4 @@
-"""Which attempts of a partition are known to run somewhere, and how long ago each leased one was last heard of.
+"""Which attempts of a partition workers hold under leases, and how long ago each was last heard of.
 
 Memory only: after a takeover every leased attempt gets a whole lease anew, and says by its next heartbeat where it can
 be told something. Time passes here only as far as the owner keeps up with the log (`pass_time`): a heartbeat that lies
@@ -10,11 +10,11 @@ from __future__ import annotations
 import heapq
 
 from weft.core import OpenActivity, Run
-from weft.records import ActivityTask, ReplyTo
+from weft.records import ReplyTo
 
 
 class RunningAttempt:
-    """`lease` is empty for an inline one, which runs in this process."""
+    """One that a worker holds."""
 
     __slots__ = ("activity_id", "attempt", "due_s", "lease", "lease_s", "reply_to", "run_id")
 
@@ -25,33 +25,18 @@ class RunningAttempt:
         self.lease = ""
         self.lease_s = 0.0
         self.due_s = 0.0
-        """When it counts as lost; 0 is never."""
+        """When it counts as lost."""
         self.reply_to: ReplyTo | None = None
-
-    @property
-    def is_inline(self) -> bool:
-        return not self.lease_s
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        return self.run_id, self.activity_id, self.attempt
 
 
 class RunningAttempts:
     """Of one partition, by workflow ID and activity ID."""
 
     def __init__(self) -> None:
-        self._by_workflow: dict[str, dict[int, RunningAttempt]] = {}
+        self.by_workflow: dict[str, dict[int, RunningAttempt]] = {}
         self._heap: list[tuple[float, str, int, str]] = []
         """(due, workflow ID, activity ID, lease); one entry a lease, looked at again when it is due."""
         self._now_s = 0.0
-
-    def __contains__(self, workflow_id: str) -> bool:
-        return workflow_id in self._by_workflow
-
-    def begin_inline(self, workflow_id: str, task: ActivityTask) -> None:
-        attempt = RunningAttempt(task.run_id, task.activity_id, task.attempt)
-        self._by_workflow.setdefault(workflow_id, {})[task.activity_id] = attempt
 
     def begin_lease(
         self,
@@ -66,36 +51,36 @@ class RunningAttempts:
         attempt.lease_s = activity.lease_ms / 1000
         attempt.due_s = self._now_s + attempt.lease_s
         attempt.reply_to = reply_to
-        self._by_workflow.setdefault(workflow_id, {})[activity.activity_id] = attempt
+        self.by_workflow.setdefault(workflow_id, {})[activity.activity_id] = attempt
         entry = (attempt.due_s, workflow_id, activity.activity_id, activity.lease)
         heapq.heappush(self._heap, entry)
 
     def hear(self, workflow_id: str, activity_id: int, lease: str, to: ReplyTo | None) -> None:
         """The worker that holds the lease is there."""
-        attempt = self._by_workflow.get(workflow_id, {}).get(activity_id)
-        if attempt is not None and attempt.lease == lease and attempt.lease_s:
+        attempt = self.by_workflow.get(workflow_id, {}).get(activity_id)
+        if attempt is not None and attempt.lease == lease:
             attempt.due_s = self._now_s + attempt.lease_s
             attempt.reply_to = to
 
     def end(self, workflow_id: str, activity_id: int, attempt: int) -> None:
         """The attempt has a result: it runs no more."""
-        running = self._by_workflow.get(workflow_id)
+        running = self.by_workflow.get(workflow_id)
         if running is not None and activity_id in running:
             if running[activity_id].attempt == attempt:
                 del running[activity_id]
             if not running:
-                del self._by_workflow[workflow_id]
+                del self.by_workflow[workflow_id]
 
     def take_stale(self, workflow_id: str, run: Run | None) -> list[RunningAttempt]:
         """Attempts that the workflow does not wait for any more; they are forgotten here."""
-        running = self._by_workflow.get(workflow_id)
+        running = self.by_workflow.get(workflow_id)
         if running is None:
             return []
         stale = [attempt for attempt in running.values() if not _is_waited_for(attempt, run)]
         for attempt in stale:
             del running[attempt.activity_id]
         if not running:
-            del self._by_workflow[workflow_id]
+            del self.by_workflow[workflow_id]
         return stale
 
     def pass_time(self, seconds: float) -> bool:
@@ -110,8 +95,8 @@ class RunningAttempts:
         """
         while self._heap and self._heap[0][0] <= self._now_s:
             _due_s, workflow_id, activity_id, lease = heapq.heappop(self._heap)
-            attempt = self._by_workflow.get(workflow_id, {}).get(activity_id)
-            if attempt is None or attempt.lease != lease or not attempt.lease_s:
+            attempt = self.by_workflow.get(workflow_id, {}).get(activity_id)
+            if attempt is None or attempt.lease != lease:
                 continue
             is_lost = attempt.due_s <= self._now_s
             if is_lost:

@@ -18,6 +18,7 @@ from weft.core import Command, Decision, DispatchActivity, Run, decide_commands,
 from weft.errors import NondeterminismError, PayloadTooLargeError, TopicError
 from weft.payloads import Payloads
 from weft.records import (
+    NULL,
     ActivityFailed,
     ActivityTask,
     HistoryEvent,
@@ -32,7 +33,7 @@ from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
 from weft.worker._bounds import Refused, bounded, is_within
 from weft.worker._cell import Cell
-from weft.worker._watch import AttemptWatch
+from weft.worker._watch import GIVES_UP, AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
 
 logger = logging.getLogger("weft.worker")
@@ -259,6 +260,9 @@ class Turn:
             waiting += self._ask(cell, cell.machine.activate(failed), now_ms, batch)
 
     def _append(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
+        run = _run(cell)
+        if run.open_inline_count and type(event) in GIVES_UP:
+            self._watch.give_up(cell.workflow_id, run, event)
         cell.append(event)
         kind = LIFECYCLE.get(type(event))
         if kind is not None:
@@ -306,6 +310,7 @@ class Turn:
         activity = run.activities.get(effect.activity_id)
         if activity is None:
             return  # scheduled and given up within one turn
+        progress = self._watch.progress
         task = ActivityTask(
             run.run_id,
             activity.activity_id,
@@ -317,10 +322,11 @@ class Turn:
             run.updated_ms,
             activity.heartbeat_timeout_ms,
             activity.schedule_to_start_ms,
-            self._watch.progress.details(cell.workflow_id, run.run_id, activity.activity_id),
+            NULL
+            if not progress.by_workflow
+            else progress.details(cell.workflow_id, run.run_id, activity.activity_id),
         )
         if activity.inline:
-            self._watch.running.begin_inline(cell.workflow_id, task)
             batch.inline.append((self._partition, cell.workflow_id, task))
         elif activity.queue in self._queues:
             batch.task(self._partition, cell.key, activity.queue, task)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from weft.core import Run
 from weft.records import (
+    ENDINGS,
     NULL,
+    ActivityCancelled,
+    ActivityFailed,
     AttemptFailed,
     AttemptHeartbeat,
     AttemptReleased,
     AttemptStarted,
+    HistoryEvent,
     Payload,
     ResultsRecord,
 )
 from weft.worker import _answers as answers
-from weft.worker._batch import Batch
+from weft.worker._batch import AttemptKey, Batch
 from weft.worker._cell import Cell
 from weft.worker._progress import ProgressBook
-from weft.worker._running import RunningAttempt, RunningAttempts
+from weft.worker._running import RunningAttempts
 
+OF_ONE = (ActivityCancelled, ActivityFailed)
+GIVES_UP = frozenset({*OF_ONE, *ENDINGS})
+"""Events with which a run may stop waiting for attempts that are under way."""
 NOT_WAITED_FOR = "the run does not wait for this attempt"
 _NULL_BYTES = bytes(NULL)
 
@@ -29,6 +36,13 @@ class AttemptWatch:
         self.running = RunningAttempts()
         self.progress = ProgressBook()
         self._partition = partition
+        self._given_up: dict[str, list[AttemptKey]] = {}
+        """Inline attempts that may be under way and not waited for, by workflow."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether `settle` has anything to look at. Most of the time it has not."""
+        return bool(self.running.by_workflow or self.progress.by_workflow or self._given_up)
 
     def begin(self, workflow_id: str, run: Run) -> None:
         """A run was taken over: the workers that hold its attempts are given time to be heard of."""
@@ -68,6 +82,14 @@ class AttemptWatch:
         """An attempt ended without success; what it said last is for the next one."""
         self._note(workflow_id, run, result, result.heartbeat_details)
 
+    def give_up(self, workflow_id: str, run: Run, event: HistoryEvent) -> None:
+        """Before this event: the run will not wait for what it ends. Inline attempts are stopped when that is sure."""
+        for activity in run.activities.values():
+            is_meant = not isinstance(event, OF_ONE) or event.activity_id == activity.activity_id
+            if is_meant and activity.inline and not activity.waiting:
+                key = (run.run_id, activity.activity_id, activity.attempt)
+                self._given_up.setdefault(workflow_id, []).append(key)
+
     def answer_stale(self, result: ResultsRecord, reason: str, batch: Batch) -> None:
         """Whoever still runs the attempt that this speaks of may stop."""
         if isinstance(result, AttemptStarted | AttemptHeartbeat) and result.reply_to is not None:
@@ -82,22 +104,24 @@ class AttemptWatch:
         """Stop what runs and is not waited for any more, and bring the progress of the rest on the log."""
         workflow_id = cell.workflow_id
         run = None if cell.ended else cell.run
-        if workflow_id in self.running:
-            for attempt in self.running.take_stale(workflow_id, run):
-                self._stop(attempt, batch)
-        if workflow_id in self.progress:
-            for key, value in self.progress.settle(workflow_id, run):
-                batch.state(self._partition, key, value)
-
-    def _stop(self, attempt: RunningAttempt, batch: Batch) -> None:
-        to = attempt.reply_to
-        if attempt.is_inline:
-            batch.inline_stale.append((self._partition, attempt.key))
-        elif to is not None:
-            batch.reply(to, answers.cancelled(to, attempt.run_id, f"{NOT_WAITED_FOR} any more"))
+        for attempt in self.running.take_stale(workflow_id, run):
+            to = attempt.reply_to
+            if to is not None:
+                batch.reply(to, answers.cancelled(to, attempt.run_id, f"{NOT_WAITED_FOR} any more"))
+        for key in self._given_up.pop(workflow_id, ()):
+            if not _is_waited_for(key, run):
+                batch.inline_stale.append((self._partition, key))
+        for progress_key, value in self.progress.settle(workflow_id, run):
+            batch.state(self._partition, progress_key, value)
 
     def _note(self, workflow_id: str, run: Run, result: ResultsRecord, details: Payload) -> None:
         activity = run.activities.get(result.activity_id)
         is_current = activity is not None and activity.attempt == result.attempt
         if is_current and bytes(details) != _NULL_BYTES:
             self.progress.note(workflow_id, run.run_id, result.activity_id, details)
+
+
+def _is_waited_for(key: AttemptKey, run: Run | None) -> bool:
+    run_id, activity_id, attempt = key
+    activity = run.activities.get(activity_id) if run is not None and run.run_id == run_id else None
+    return activity is not None and activity.attempt == attempt and not activity.waiting
