@@ -1,7 +1,7 @@
 """An activity worker in a process of its own.
 
-`python -m tests.integration.activity_child BACKEND ADDRESS NAMESPACE NOTES HOLD LONG_S`: two attempts at once, leased
-when they take longer than LONG_S.
+`python -m tests.integration.activity_child BACKEND ADDRESS NAMESPACE NOTES HOLD CONCURRENCY LONG_S`. Attempts that take
+longer than LONG_S are leased.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft import activity
 from weft.worker import _activity_clock
 
 
-async def serve(place: Place, notes: Path, hold: Path) -> None:
+async def serve(place: Place, notes: Path, hold: Path, concurrency: int) -> None:
     """Until standard input closes."""
 
     @activity.define
@@ -30,15 +30,17 @@ async def serve(place: Place, notes: Path, hold: Path) -> None:
             time.sleep(0.01)
         return name
 
-    async with place.worker(note, concurrency=2, lease_s=1.0):
+    async with place.worker(note, concurrency=concurrency, lease_s=1.0):
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 def main() -> None:
-    backend, address, namespace, notes, hold, long_s = sys.argv[1:]
+    backend, address, namespace, notes, hold, concurrency, long_s = sys.argv[1:]
     _activity_clock.LONG_S = float(long_s)
-    asyncio.run(serve(Place(backend, address, namespace), Path(notes), Path(hold)))
+    asyncio.run(
+        serve(Place(backend, address, namespace), Path(notes), Path(hold), int(concurrency))
+    )
 
 
 if __name__ == "__main__":

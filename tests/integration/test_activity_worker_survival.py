@@ -27,13 +27,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def child(
-    place: Place, notes: Path, hold: Path, *, long_s: float = 3600
+    place: Place, notes: Path, hold: Path, *, concurrency: int = 100, long_s: float = 3600
 ) -> Iterator[subprocess.Popen[str]]:
     """A worker process that is ready and leases what takes longer than `long_s`; killed afterwards if still there."""
     command = [sys.executable, "-m", "tests.integration.activity_child", place.backend]
     paths = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
-        [*command, place.address, place.namespace.name, str(notes), str(hold), str(long_s)],
+        [
+            *command,
+            place.address,
+            place.namespace.name,
+            str(notes),
+            str(hold),
+            str(concurrency),
+            str(long_s),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -89,7 +97,7 @@ def test_slow_activity_holds_up_neither_its_partition_nor_its_offsets(
     end = place.task_offsets()[-1] + 1
 
     async def go() -> None:
-        with child(place, notes, hold, long_s=1.0) as process:
+        with child(place, notes, hold, concurrency=2, long_s=1.0) as process:
             await until(lambda: set(place.completed()) == set(quick), "the quick ones")
             await until(lambda: place.committed() == end, "a commit past everything")
             process.kill()
