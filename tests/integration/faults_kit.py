@@ -157,6 +157,15 @@ def serving(
         raise running.error
 
 
+def served_by(running: Serving, count: int = PARTITIONS) -> None:
+    """Wait until it serves so many partitions."""
+    wait_until(
+        lambda: running.owner.ready and len(running.owner._serving) == count,
+        f"{count} are served",
+        PATIENCE_S,
+    )
+
+
 class Load:
     """Runs that do a bit of everything. They are started and signalled past the proxy, each signal twice."""
 

@@ -19,6 +19,7 @@ from tests.integration.faults_kit import (
     Stage,
     check,
     seconds_since,
+    served_by,
     serving,
 )
 from tests.support.flows import three_steps
@@ -75,6 +76,7 @@ def test_all_ends_right_when_a_worker_is_killed_at_random_moments(stage: Stage) 
                 await load.finish(client)
                 running.kill()
         with serving(stage) as rebuilt:
+            served_by(rebuilt)
             check(stage, rebuilt)
 
     asyncio.run(run())
@@ -99,11 +101,6 @@ def test_partitions_are_served_by_another_soon_when_their_worker_is_killed(stage
                 check(stage, survivor)
 
     asyncio.run(run())
-
-
-def served_by(running: object, count: int) -> None:
-    owner = running.owner  # type: ignore[attr-defined]  # a Serving
-    wait_until(lambda: owner.ready and len(owner._serving) == count, f"{count} served", 60)
 
 
 def test_dead_owners_transaction_is_ended_at_once_when_another_takes_over(
