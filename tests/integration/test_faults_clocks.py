@@ -67,6 +67,8 @@ def test_order_of_a_run_is_kept_when_its_clock_steps_back(stage: Stage) -> None:
                 await asyncio.to_thread(timers_started, stage, client)
                 waiter = await client.start("tally", 1, id="waiter", wait_s=60)
                 await waiter.signal("word", "first")
+                while not any(isinstance(event, TimerFired) for event in await waiter.history()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)  # or it would be due at ten minutes past, too
             with serving(stage, instance_id="right") as right:
                 await waiter.signal("word", "second", timeout_s=60)
                 assert await waiter.result(timeout=60) == [0, "first", "second"]

@@ -26,6 +26,7 @@ from tests.integration.faults_kit import (
 from tests.support.proxy import Fault, Proxies, Proxy, Request
 from tests.support.workers import wait_until
 from weft.client import Client
+from weft.worker import _owner
 
 pytestmark = pytest.mark.kafka
 
@@ -48,6 +49,11 @@ def proxied() -> Iterator[tuple[Proxy, Callable[[str], Stage]]]:
         proxies.close()
 
 
+def is_repeated(kind: Request, fault: Fault) -> bool:
+    """Whether Kafka's client may ask again within its time, and learn what became of the request."""
+    return kind == Request.END_TXN or fault in (Fault.CUT_BEFORE, Fault.CUT_AFTER)
+
+
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
 def test_transaction_is_never_guessed_about_when_a_connection_fails_in_any_phase_of_it(
     proxied: tuple[Proxy, Callable[[str], Stage]], namespace: str, fault: Fault
@@ -67,13 +73,44 @@ def test_transaction_is_never_guessed_about_when_a_connection_fails_in_any_phase
                     await load.start(client, 4)
                     await asyncio.to_thread(trap.wait)
                     await load.finish(client)
-                    if fault not in (
-                        Fault.CUT_BEFORE,
-                        Fault.CUT_AFTER,
-                    ):  # those are repeated at once
+                    if not is_repeated(kind, fault):
                         assert running.owner._producer is not producer, "undecided, so replaced"
                     print(f"{kind.name} {fault.name}: {seconds_since(began_s)} s")
                 await asyncio.sleep(1.0)  # what was held up has come
+                check(stage, running)
+                proxy.resume()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.SILENT_BEFORE, Fault.SILENT_AFTER], ids=lambda one: one.name
+)
+def test_commit_is_not_guessed_about_when_its_answer_never_comes(
+    proxied: tuple[Proxy, Callable[[str], Stage]],
+    namespace: str,
+    fault: Fault,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of `SILENT_BEFORE` nothing is committed, of `SILENT_AFTER` all; the worker sees the same."""
+    monkeypatch.setattr(_owner, "_COMMIT_TIMEOUT_S", 2.0)
+    proxy, make_stage = proxied
+    stage = make_stage(namespace)
+
+    async def run() -> None:
+        load = Load(stage)
+        async with Client(stage.log, namespace=stage.namespace.name) as client:
+            with serving(stage) as running:
+                producer = running.owner._producer
+                trap = proxy.at(Request.END_TXN, fault)
+                await load.start(client, 10)
+                await asyncio.to_thread(trap.wait)
+                await load.finish(client)
+                assert running.owner._producer is not producer, "undecided, so replaced"
+                aborts = running.worker.metrics.registry.get_sample_value(
+                    "weft_transaction_aborts_total", {"reason": "unknown"}
+                )
+                assert aborts
                 check(stage, running)
                 proxy.resume()
 
