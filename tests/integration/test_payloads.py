@@ -34,6 +34,7 @@ from tests.integration.payload_kit import (
     until_status,
 )
 from tests.support.workers import WorkerProcess, worker
+from weft.client import Handle
 from weft.codec import decode_state, encode_payload
 from weft.errors import (
     LogError,
@@ -199,10 +200,15 @@ def test_activity_whose_input_is_missing_is_tried_again_and_fails_with_its_url(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("how", ["unblock", "next worker"])
 def test_run_whose_input_is_damaged_is_blocked_and_goes_on_when_it_is_mended(
-    place: Place, tmp_path: Path
+    place: Place, tmp_path: Path, how: str
 ) -> None:
     store = str(tmp_path / "payloads")
+
+    async def finish(handle: Handle[dict[str, str]]) -> None:
+        await handle.signal("more", "", timeout_s=30)
+        assert await handle.result(60) == {"stamped": LARGE + "!", "more": ""}
 
     async def scenario() -> None:
         async with place.client(store) as client:
@@ -216,10 +222,13 @@ def test_run_whose_input_is_damaged_is_blocked_and_goes_on_when_it_is_mended(
                 assert "is damaged" in reason
                 assert str(path) in reason
                 assert await client.execute(filled, 5, wait_s=30) == "xxxxx", "others go on"
-            path.write_bytes(whole)
-            with place.serving(store):
-                await handle.signal("more", "", timeout_s=30)
-                assert await handle.result(60) == {"stamped": LARGE + "!", "more": ""}
+                path.write_bytes(whole)
+                if how == "unblock":
+                    assert await handle.unblock(timeout_s=30) == "running"
+                    await finish(handle)
+            if how == "next worker":
+                with place.serving(store):
+                    await finish(handle)
 
     asyncio.run(scenario())
 

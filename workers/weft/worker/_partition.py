@@ -193,13 +193,11 @@ class Partition:
 
     def handle(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
         """One record that came in. What cannot be understood is put aside; it never stops the partition."""
-        size_bytes = size_of(record)
-        if size_bytes > RECORD_BYTES_MAX and record.topic != self._namespace.messages:
-            reason = (
-                f"it has {size_bytes:,} bytes; {RECORD_BYTES_MAX:,} is the most that is taken up"
-            )
-            self._put_aside(record, batch, reason)
-            return
+        if record.headers or len(record.value or b"") > RECORD_BYTES_MAX:
+            size_bytes = size_of(record)
+            if size_bytes > RECORD_BYTES_MAX and record.topic != self._namespace.messages:
+                self._put_aside(record, batch, _too_large(size_bytes))
+                return
         try:
             self._handlers[record.topic](record, batch, now_ms)
         except MalformedError as error:
@@ -699,3 +697,7 @@ class Partition:
         for to in cell.waiters.values():
             batch.reply(to, answers.ended(to, cell))
         cell.waiters.clear()
+
+
+def _too_large(size_bytes: int) -> str:
+    return f"it has {size_bytes:,} bytes; {RECORD_BYTES_MAX:,} is the most that is taken up"
