@@ -54,7 +54,8 @@ bench: $(READY) ## Run the benchmarks (BENCH_ARGS="--backend kafka --only W1,W2 
 	$(RUN) benchmarks/run.py $(BENCH_ARGS)
 
 simulate: $(READY) ## Run simulated systems with faults (SEED=n repeats one, RUNS=n, MUTANT=name breaks a rule).
-	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT))
+	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT)) \
+	  $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(filter undefined,$(origin ARMED)),,--armed "$(ARMED)")
 
 torture: $(READY) ## Kill, freeze and restart brokers and workers under load, then check everything (MINUTES=10 SEED=n).
 	deploy/setup.sh

@@ -13,14 +13,16 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import count, islice
 
 from tests.simulation.coverage import every_transition
 from tests.simulation.faults import MENU
-from tests.simulation.mutants import MUTANTS, break_for_good, broken
+from tests.simulation.mutants import MUTANTS, OLD_BUGS, break_for_good, broken
 from tests.simulation.simulate import Outcome, simulate
+from tests.simulation.workloads import WORKLOADS, Workload
 
 _REPORT_EVERY_S = 10.0
 NOT_FOR_WORKERS = {"abort_lost", "abort_answer_lost"}
@@ -47,7 +49,7 @@ def main() -> int:
         reached |= outcome.transitions
         if outcome.problems:
             failures += 1
-            _tell(outcome, options.mutant)
+            _tell(outcome, options)
             if failures >= options.failures_max:
                 break
         if time.monotonic() > report_at:
@@ -80,7 +82,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=0.0, help="begin no further runs after so long"
     )
-    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break this rule on purpose")
+    parser.add_argument(
+        "--mutant", choices=sorted(MUTANTS | OLD_BUGS), help="break this rule on purpose"
+    )
+    parser.add_argument("--armed", help="exactly these faults (a,b), instead of what a seed draws")
+    parser.add_argument("--workloads", help="only these (a,b)")
     parser.add_argument(
         "--failures-max", type=int, default=5, help="give up after so many failures"
     )
@@ -94,23 +100,45 @@ def _options() -> argparse.Namespace:
 
 
 def _outcomes(seeds: Iterator[int], options: argparse.Namespace) -> Iterator[Outcome]:
+    run = partial(simulate, armed=_armed(options.armed), workloads=_workloads(options.workloads))
     if options.jobs == 1 or options.runs == 1:
         with broken(options.mutant) if options.mutant else nullcontext():
-            yield from map(simulate, seeds)
+            yield from map(run, seeds)
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(
         options.jobs, break_for_good, (options.mutant,), maxtasksperchild=200
     ) as pool:
-        yield from pool.imap_unordered(simulate, seeds)
+        yield from pool.imap_unordered(run, seeds)
 
 
-def _tell(outcome: Outcome, mutant: str | None) -> None:
+def _armed(names: str | None) -> frozenset[str] | None:
+    if names is None:
+        return None
+    armed = frozenset(filter(None, names.split(",")))
+    if unknown := armed - MENU.keys():
+        sys.exit(
+            f"no such faults: {', '.join(sorted(unknown))}; there are {', '.join(sorted(MENU))}"
+        )
+    return armed
+
+
+def _workloads(names: str | None) -> Sequence[Workload]:
+    if names is None:
+        return WORKLOADS
+    known = {workload.__name__: workload for workload in WORKLOADS}
+    if unknown := set(names.split(",")) - known.keys():
+        sys.exit(f"no such workloads: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return tuple(known[name] for name in names.split(","))
+
+
+def _tell(outcome: Outcome, options: argparse.Namespace) -> None:
     print(f"seed {outcome.seed} failed after {outcome.virtual_s:.1f} virtual seconds:")
     for problem in outcome.problems:
         print(f"  {problem}")
-    command = f"make simulate SEED={outcome.seed}"
-    print(f"  again: {command}{f' MUTANT={mutant}' if mutant else ''}", flush=True)
+    chosen = {"MUTANT": options.mutant, "ARMED": options.armed, "WORKLOADS": options.workloads}
+    rest = "".join(f' {name}="{value}"' for name, value in chosen.items() if value is not None)
+    print(f"  again: make simulate SEED={outcome.seed}{rest}", flush=True)
 
 
 def _missing(faults: Counter[str], reached: set[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Rules of Weft, broken on purpose, one at a time: a simulator that misses them would miss everything else too."""
+"""Rules of Weft, broken on purpose, one at a time: a simulator that misses them would miss everything else too.
+
+Some are bugs that it found once, put back: `test_regressions.py` says where each of them shows.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from weft.client import Handle, _end_request, _handle
 from weft.core import Decision, Run
 from weft.core import _decide as deciding
 from weft.errors import CommitUnknownError
@@ -118,6 +122,21 @@ def _progress_forgotten(_original: Callable[..., Any]) -> Callable[..., Any]:
     return settle
 
 
+def _nothing_is_fresh(_original: float) -> float:
+    return 0.0
+
+
+def _never_received(_original: Callable[..., Any]) -> Callable[..., Any]:
+    async def has_received(_self: Any, _signal_id: str) -> bool:
+        return False
+
+    return has_received
+
+
+def _ready_with_partitions_only(_original: property) -> property:
+    return property(lambda self: bool(self._assigned) and len(self._serving) == len(self._assigned))
+
+
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
@@ -131,6 +150,15 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
 }
 """(where, what, how it is broken) by name."""
 
+OLD_BUGS: dict[str, tuple[tuple[Any, str, Callable[[Any], Any]], ...]] = {
+    "run_not_shown_yet_is_gone": (
+        (_end_request, "FRESH_S", _nothing_is_fresh),
+        (_handle, "FRESH_S", _nothing_is_fresh),
+    ),
+    "repeated_signal_is_refused": ((Handle, "_has_received", _never_received),),
+    "spare_worker_is_never_ready": ((PartitionOwner, "ready", _ready_with_partitions_only),),
+}
+"""The same for bugs that were found and mended."""
 
 _FOR_GOOD = ExitStack()
 
@@ -138,13 +166,13 @@ _FOR_GOOD = ExitStack()
 @contextmanager
 def broken(name: str) -> Iterator[None]:
     """Break one rule for as long as this lasts."""
-    owner, attribute, breaking = MUTANTS[name]
-    mutant = breaking(getattr(owner, attribute))
-    if owner is deciding and attribute == "_signal":
-        with patch.dict(deciding._DECISIONS, {SignalWorkflow: mutant}):
-            yield
-        return
-    with patch.object(owner, attribute, mutant):
+    with ExitStack() as stack:
+        for owner, attribute, breaking in OLD_BUGS.get(name) or (MUTANTS[name],):
+            mutant = breaking(getattr(owner, attribute))
+            if owner is deciding and attribute == "_signal":
+                stack.enter_context(patch.dict(deciding._DECISIONS, {SignalWorkflow: mutant}))
+            else:
+                stack.enter_context(patch.object(owner, attribute, mutant))
         yield
 
 

@@ -16,10 +16,13 @@ SCALE_OUT = fault("scale_out", 1.0, "one more worker joins")
 SCALE_IN = fault("scale_in", 1.0, "a worker leaves for good")
 CLOCK = fault("clock_jump", 1.0, "a machine's wall clock jumps")
 COMPACT = fault("compaction", 1.0, "the log cleans itself")
+AGAIN = fault("result_again", 0.5, "what an activity worker said lately is written once more")
 
 _MEAN_S = 3.0
 _WORKERS_MAX = 4
 _JUMP_S = 15.0
+_REPEAT_MEAN_S = 0.5
+_LATELY = 3
 
 
 class Nemesis:
@@ -48,6 +51,17 @@ class Nemesis:
             worker = self._random.choice(world.workers)
             if world.faults.fires(name):
                 self._faults[name](worker)
+
+    def repeat(self) -> None:
+        """A task outside of every process, too: results come again when other attempts are already on their way."""
+        world = self._world
+        producer = world.cluster.connect(world.scheduler.outside).foreign_producer()
+        while not world.faults.healed:
+            world.scheduler.sleep(self._random.expovariate(1 / _REPEAT_MEAN_S))
+            if world.faults.fires(AGAIN):
+                said = world.recorder.newest(world.namespace.results, _LATELY)
+                for record in said:
+                    producer.produce(record.topic, record.partition, record.key, record.value)
 
     def _stop(self, worker: WorkerProcess) -> None:
         process = worker.process

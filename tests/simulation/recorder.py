@@ -51,6 +51,11 @@ class Recorder(Observer):
         ]
         yield from sorted(records, key=lambda record: (record.partition, record.offset))
 
+    def newest(self, topic: str, count: int) -> list[Written]:
+        """The last committed records of a topic, whatever their partitions."""
+        records = self._written.get(topic, ())
+        return [record for record in records if record.decided_s is not None][-count:]
+
     # Told by the cluster.
 
     def appended(self, entries: Sequence[Entry]) -> None:

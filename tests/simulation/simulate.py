@@ -73,7 +73,9 @@ def _run(world: World, workloads: Sequence[Workload]) -> Outcome:
         count = world.random.randrange(2, _WORKFLOWS_MAX)
         chosen = [world.random.choice(workloads) for _ in range(count)]
         world.add_user([(f"{do.__name__}-{number}-{n}", do) for n, do in enumerate(chosen)])
-    scheduler.spawn(scheduler.outside, Nemesis(world).run, "nemesis")
+    nemesis = Nemesis(world)
+    scheduler.spawn(scheduler.outside, nemesis.run, "nemesis")
+    scheduler.spawn(scheduler.outside, nemesis.repeat, "repeater")
     scheduler.run(lambda: False, scheduler.now + world.random.uniform(5.0, SAFETY_S))
 
     faults.heal()

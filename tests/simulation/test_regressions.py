@@ -1,75 +1,34 @@
-"""Bugs that the simulator found, by name: the seeds that showed them hold, and fail again with the mend undone.
+"""Bugs that the simulator found, by name: the seeds that showed them hold, and fail again with the bug put back.
 
-A seed is a run of today's code. When a change elsewhere moves a bug out of its seed's way, the second half of the test
-says so: then look for another seed that shows it.
+A seed is a run of today's code. When a change elsewhere moves a bug out of its seeds' way, the second half of the test
+says so: then look for others that show it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from unittest.mock import patch
-
 import pytest
 
-from tests.simulation import workloads
-from tests.simulation.simulate import simulate
-from tests.simulation.world import World
-from weft.client import Handle, _end_request, _handle
-from weft.worker._owner import PartitionOwner
+from tests.simulation.kit import simulate
+from tests.simulation.mutants import OLD_BUGS
 
-pytestmark = pytest.mark.simulation
+pytestmark = [pytest.mark.simulation, pytest.mark.timeout(300)]
 
-
-@contextmanager
-def nothing_is_fresh() -> Iterator[None]:
-    with patch.object(_end_request, "FRESH_S", 0.0), patch.object(_handle, "FRESH_S", 0.0):
-        yield
-
-
-async def has_not_received(_handle: Handle[object], _signal_id: str) -> bool:
-    return False
+RUNS = 60
+_AWAY = "leader_away,killed_after_commit,queue_full,slow_broker,delivery_unknown,kill"
+SHOWS_WITH = {
+    "run_not_shown_yet_is_gone": (
+        "--armed=marker_late,slow_broker,fetch_late,group_marker_late",
+        "--workloads=purges,chains",
+    ),
+    "repeated_signal_is_refused": (f"--armed={_AWAY}", "--workloads=cancellations,bursts"),
+    "spare_worker_is_never_ready": ("--armed=",),
+}
 
 
-def is_ready_with_partitions_only(owner: PartitionOwner) -> bool:
-    return bool(owner._assigned) and len(owner._serving) == len(owner._assigned)
-
-
-LATE = frozenset({"marker_late", "slow_broker", "fetch_late", "group_marker_late"})
-AWAY = frozenset(
-    {"leader_away", "killed_after_commit", "queue_full", "slow_broker", "delivery_unknown", "kill"}
-)
-
-
-def some_seed_fails(armed: frozenset[str], some: tuple[workloads.Workload, ...]) -> bool:
-    return any(simulate(seed, armed=armed, workloads=some).problems for seed in range(1, 60))
-
-
-def test_confirmed_run_is_not_taken_for_gone_when_the_log_does_not_show_it_yet() -> None:
-    some = (workloads.purges, workloads.chains)
-    assert not some_seed_fails(LATE, some)
-    with nothing_is_fresh():
-        assert some_seed_fails(LATE, some)
-
-
-def test_signal_is_not_refused_when_its_caller_sends_it_again_after_the_run_took_it_and_ended() -> (
-    None
-):
-    some = (workloads.cancellations, workloads.bursts)
-    assert not some_seed_fails(AWAY, some)
-    with patch.object(Handle, "_has_received", has_not_received):
-        assert some_seed_fails(AWAY, some)
-
-
-def test_worker_is_ready_when_others_have_all_partitions() -> None:
-    none = frozenset[str]()
-
-    def come_to_rest() -> bool:
-        return not any(simulate(seed, armed=none).problems for seed in range(1, 12))
-
-    assert come_to_rest()
-    with (
-        patch.object(PartitionOwner, "ready", property(is_ready_with_partitions_only)),
-        patch.object(World, "waiting", lambda _world: []),
-    ):
-        assert not come_to_rest()
+@pytest.mark.parametrize("bug", sorted(OLD_BUGS))
+def test_bug_stays_away_and_would_be_found_again(bug: str) -> None:
+    command = (*SHOWS_WITH[bug], "--seed=1", f"--runs={RUNS}", "--failures-max=1")
+    status, _, output = simulate(*command)
+    assert status == 0, output
+    status, summary, _ = simulate(*command, "--mutant", bug)
+    assert status == 1, f"{bug} was not found again within {summary['runs']} runs"

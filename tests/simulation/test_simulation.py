@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
+from tests.simulation.kit import simulate
 from tests.simulation.mutants import MUTANTS
 from tests.tidy.source import CHECKOUT
 
@@ -19,21 +18,6 @@ FRESH_RUNS = 300
 FRESH_S = 100.0
 MUTANT_RUNS = 1000
 FIXED_SEEDS = range(1, 41)
-
-
-def simulate(*arguments: str, timeout_s: float = 300.0) -> tuple[int, dict[str, Any], str]:
-    """Returns (exit status, summary, all output)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", *arguments],
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stdout
 
 
 @pytest.mark.timeout(320)

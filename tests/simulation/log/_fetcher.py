@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.00002
 """A loop that asks without waiting must not stop the clock."""
+_ON_THE_WAY_S_MAX = 0.5
 
 
 class Fetcher:
@@ -96,8 +97,12 @@ class Fetcher:
         news = [partition for partition in self._active if self._has_news(partition)]
         if not news:
             return []
-        if self._connection.network.faults.fires(_menu.SHORT_FETCH):
-            records_max = self._connection.network.random.randint(1, records_max)
+        network = self._connection.network
+        if network.faults.fires(_menu.EMPTY_FETCH):
+            network.timers.after(network.long_s(0.001, _ON_THE_WAY_S_MAX), self.bell.ring)
+            return []
+        if network.faults.fires(_menu.SHORT_FETCH):
+            records_max = network.random.randint(1, records_max)
         if len(news) > 1:
             self._turn += 1
             turn = self._turn % len(news)

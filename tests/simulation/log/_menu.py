@@ -52,6 +52,9 @@ DUPLICATE = fault(
 )
 
 SHORT_FETCH = fault("short_fetch", 0.1, "a poll gives fewer records than there are")
+EMPTY_FETCH = fault(
+    "empty_fetch", 0.1, "a poll gives nothing although there are records: they are on their way"
+)
 FETCH_LATE = fault("fetch_late", 0.005, "a poll sees new records up to 2 s late")
 POLL_FAILS = fault("poll_fails", 0.001, "a poll fails, and the next one may succeed")
 COMMITTED_FAILS = fault("committed_fails", 0.04, "committed offsets cannot be read just now")
