@@ -49,6 +49,13 @@ def proxied() -> Iterator[tuple[Proxy, Callable[[str], Stage]]]:
         proxies.close()
 
 
+@pytest.fixture(autouse=True)
+def passing(proxied: tuple[Proxy, Callable[[str], Stage]]) -> Iterator[None]:
+    """Whatever a test did to the connections, the next one finds them up."""
+    yield
+    proxied[0].resume()
+
+
 def is_repeated(kind: Request, fault: Fault) -> bool:
     """Whether Kafka's client may ask again within its time, and learn what became of the request."""
     return kind == Request.END_TXN or fault in (Fault.CUT_BEFORE, Fault.CUT_AFTER)
@@ -78,7 +85,6 @@ def test_transaction_is_never_guessed_about_when_a_connection_fails_in_any_phase
                     print(f"{kind.name} {fault.name}: {seconds_since(began_s)} s")
                 await asyncio.sleep(1.0)  # what was held up has come
                 check(stage, running)
-                proxy.resume()
 
     asyncio.run(run())
 
@@ -112,7 +118,6 @@ def test_commit_is_not_guessed_about_when_its_answer_never_comes(
                 )
                 assert aborts
                 check(stage, running)
-                proxy.resume()
 
     asyncio.run(run())
 
@@ -148,7 +153,6 @@ def test_partitions_are_served_when_a_connection_fails_while_they_are_taken_over
                 await load.finish(client)
                 print(f"{kind.name} {fault.name}: {seconds_since(began_s)} s")
                 check(stage, running)
-                proxy.resume()
 
     asyncio.run(run())
 
