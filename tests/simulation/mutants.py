@@ -141,7 +141,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
     "result_of_any_attempt": (deciding, "_attempt", _any_attempt),
-    "result_of_any_run": (Partition, "_take_result", _any_run),
+    "result_of_any_run": (Partition, "take_result", _any_run),
     "no_barrier_at_takeover": (Takeover, "read", _no_barrier),
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),

@@ -110,7 +110,7 @@ def test_malformed_record_does_not_stop_those_around_it(serve: Serve) -> None:
 def test_put_aside_records_are_counted_by_topic(serve_live: Serve) -> None:
     served = serve_live(approval)
     served.turn(served.signals(b"{"), served.signals(b"{"), served.results(b"{"))
-    assert served.partition.deadlettered == {"orders.signals": 2, "orders.results": 1}
+    assert served.partition.intake.deadlettered == {"orders.signals": 2, "orders.results": 1}
 
 
 # On the wrong partition.
@@ -245,7 +245,7 @@ def test_put_aside_records_count_under_names_that_we_know(serve_live: Serve) -> 
     for topic in ("orders.signals", "whatever"):
         record = ForwardedRecord("signals", topic, 0, 0, Payload(b'{"signal":""}'))
         home.turn(home.messages(record))
-    assert home.partition.deadlettered == {"orders.signals": 1, "orders.messages": 1}
+    assert home.partition.intake.deadlettered == {"orders.signals": 1, "orders.messages": 1}
 
 
 def test_label_is_cut_when_the_reason_quotes_a_whole_record(serve: Serve) -> None:
@@ -280,7 +280,7 @@ def test_every_partition_takes_its_own(serve_live: Serve) -> None:
     assert sum(map(len, served)) == 10
     for owner, keys in zip(owners, served, strict=True):
         assert all(partition_of(key.encode(), PARTITIONS) == owner.number for key in keys)
-        assert owner.partition.forwarded_count == 10 - len(keys)
+        assert owner.partition.intake.forwarded_count == 10 - len(keys)
 
 
 def test_encoded_forms_are_what_other_owners_read() -> None:

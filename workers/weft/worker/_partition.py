@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from weft.codec import (
-    MalformedError,
-    decode_messages,
-    decode_queries,
     decode_results,
     decode_signals,
     decode_state,
-    encode,
 )
 from weft.core import Decision, Due, Input, LeaseExpired, Run, decide, decide_start
-from weft.errors import InvariantViolation, UsageError
+from weft.errors import InvariantViolation
 from weft.host import HOST, Host
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
@@ -35,7 +31,6 @@ from weft.records import (
     AttemptStarted,
     AwaitResult,
     Claim,
-    ForwardedRecord,
     Head,
     Page,
     Payload,
@@ -50,11 +45,11 @@ from weft.records import (
     TerminateWorkflow,
     UnblockWorkflow,
 )
-from weft.topics import Namespace, check_workflow_id, partition_of
+from weft.topics import Namespace
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
-from weft.worker._bounds import RECORD_BYTES_MAX, size_of
 from weft.worker._cell import Cell, page_key
+from weft.worker._intake import Intake
 from weft.worker._long import LongHistories
 from weft.worker._progress import activity_id_of
 from weft.worker._room import Room
@@ -87,14 +82,10 @@ class Partition:
         """How many workflows there are, by status."""
         self.dropped: Counter[str] = Counter()
         """Records that changed nothing, by reason, since the owner last asked."""
-        self.forwarded_count = 0
-        self.deadlettered: Counter[str] = Counter()
-        """Records put aside, by topic."""
         self.lost: Counter[str] = Counter()
         """Leased attempts that were lost with their workers, by reason."""
         self._watch = AttemptWatch(number)
         self._namespace = namespace
-        self._partition_count = partition_count
         self._host = host
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
         self.long = LongHistories()
@@ -113,12 +104,7 @@ class Partition:
         self._dirty: dict[str, Cell] = {}
         self._grown_bytes = 0
         """How much more the changed states will take than the batch knows."""
-        self._handlers: dict[str, Callable[[LogRecord, Batch, int], None]] = {
-            namespace.signals: self._on_signals,
-            namespace.results: self._on_results,
-            namespace.messages: self._on_messages,
-            namespace.queries: self._on_queries,
-        }
+        self.intake = Intake(self, number, namespace=namespace, partition_count=partition_count)
 
     # Rebuilding.
 
@@ -193,15 +179,7 @@ class Partition:
 
     def handle(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
         """One record that came in. What cannot be understood is put aside; it never stops the partition."""
-        if record.headers or len(record.value or b"") > RECORD_BYTES_MAX:
-            size_bytes = size_of(record)
-            if size_bytes > RECORD_BYTES_MAX and record.topic != self._namespace.messages:
-                self._put_aside(record, batch, _too_large(size_bytes))
-                return
-        try:
-            self._handlers[record.topic](record, batch, now_ms)
-        except MalformedError as error:
-            self._put_aside(record, batch, str(error))
+        self.intake.take(record, batch, now_ms)
         self._plan(batch)
 
     def handle_result(
@@ -210,9 +188,9 @@ class Partition:
         """What came of an inline activity."""
         cell = self.cells.get(workflow_id)
         if cell is None:
-            self._drop_result(result, "no such workflow", batch)
+            self.drop_result(result, "no such workflow", batch)
         else:
-            self._take_result(cell, result, batch, now_ms)
+            self.take_result(cell, result, batch, now_ms)
             self._plan(batch)
 
     def fire_due(self, batch: Batch, now_ms: int, count_max: int, room: Room | None = None) -> int:
@@ -307,17 +285,17 @@ class Partition:
     def report(self, metrics: WorkerMetrics) -> None:
         """Add what was counted since the last report."""
         metrics.turns.inc(self._turn.count)
-        metrics.forwarded.inc(self.forwarded_count)
+        metrics.forwarded.inc(self.intake.forwarded_count)
         for reason, count in self.dropped.items():
             metrics.dropped.labels(reason).inc(count)
-        for topic, count in self.deadlettered.items():
+        for topic, count in self.intake.deadlettered.items():
             metrics.deadletters.labels(topic).inc(count)
         for reason, count in self.lost.items():
             metrics.leases_lost.labels(reason).inc(count)
-        self._turn.count = self.forwarded_count = 0
+        self._turn.count = self.intake.forwarded_count = 0
         self.lost.clear()
         self.dropped.clear()
-        self.deadlettered.clear()
+        self.intake.deadlettered.clear()
 
     def close(self) -> None:
         """Drop all code that waits."""
@@ -326,116 +304,9 @@ class Partition:
                 cell.machine.close()
         self.cells.clear()
 
-    # Records, by topic.
-
-    def _on_signals(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
-        workflow_id = self._workflow_id(record)
-        request = decode_signals(record.value)
-        if not self._is_ours(workflow_id):
-            self._forward(record, "signals", batch)
-            return
-        reason = self._take_request(workflow_id, request, batch, now_ms)
-        if reason and request.reply_to is None:
-            self._put_aside(record, batch, reason)
-
-    def _on_results(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
-        workflow_id = self._workflow_id(record)
-        result = decode_results(record.value)
-        cell = self.cells.get(workflow_id)
-        if cell is not None:
-            self._take_result(cell, result, batch, now_ms)
-        elif self._is_ours(workflow_id):
-            self._drop_result(result, "no such workflow", batch)
-        else:
-            self._forward(record, "results", batch)
-
-    def _on_messages(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
-        workflow_id = self._workflow_id(record)
-        message = decode_messages(record.value)
-        if not self._is_ours(workflow_id):
-            raise MalformedError(
-                "it was forwarded to a partition that is not its workflow's either"
-            )
-        # From here on it is what it was before it was forwarded: who looks for it knows that place.
-        record = LogRecord(
-            message.topic,
-            message.partition,
-            message.offset,
-            record.key,
-            bytes(message.record),
-            record.timestamp_ms,
-            record.headers,
-        )
-        try:
-            self._take_forwarded(message.source, workflow_id, record, batch, now_ms)
-        except MalformedError as error:
-            self._put_aside(record, batch, str(error))
-
-    def _take_forwarded(
-        self, source: str, workflow_id: str, record: LogRecord, batch: Batch, now_ms: int
-    ) -> None:
-        if source == "results":
-            self.handle_result(workflow_id, decode_results(record.value), batch, now_ms)
-        elif source == "queries":
-            self._answer_query(workflow_id, decode_queries(record.value), batch)
-        else:
-            request = decode_signals(record.value)
-            reason = self._take_request(workflow_id, request, batch, now_ms)
-            if reason and request.reply_to is None:
-                self._put_aside(record, batch, reason)
-
-    def _on_queries(self, record: LogRecord, batch: Batch, _now_ms: int) -> None:
-        workflow_id = self._workflow_id(record)
-        query: AwaitResult = decode_queries(record.value)
-        if self._is_ours(workflow_id):
-            self._answer_query(workflow_id, query, batch)
-        else:
-            self._forward(record, "queries", batch)
-
-    def _answer_query(self, workflow_id: str, query: AwaitResult, batch: Batch) -> None:
-        cell = self.cells.get(workflow_id)
-        to = query.reply_to
-        if cell is None or (query.run_id and query.run_id != cell.run_id):
-            batch.reply(to, answers.unknown(to))
-        else:
-            self._answer_at_end(cell, to, batch)
-            if not cell.ended:
-                batch.reply(to, answers.running(to, cell))
-
-    def _workflow_id(self, record: LogRecord) -> str:
-        try:
-            workflow_id = (record.key or b"").decode()
-            check_workflow_id(workflow_id)
-        except (UnicodeDecodeError, UsageError) as error:
-            raise MalformedError(f"its key is not a workflow ID: {error}") from None
-        return workflow_id
-
-    def _is_ours(self, workflow_id: str) -> bool:
-        return (
-            workflow_id in self.cells
-            or partition_of(workflow_id.encode(), self._partition_count) == self.number
-        )
-
-    def _forward(self, record: LogRecord, source: str, batch: Batch) -> None:
-        """Other clients hash keys otherwise (librdkafka: CRC32). Moved in our transaction, so exactly once."""
-        assert record.key is not None, "checked before"
-        assert record.value is not None, "checked before"
-        forwarded = ForwardedRecord(
-            source, record.topic, record.partition, record.offset, Payload(record.value)
-        )
-        target = partition_of(record.key, self._partition_count)
-        batch.forward(self.number, target, record.key, encode(forwarded), record.headers)
-        self.forwarded_count += 1
-
-    def _put_aside(self, record: LogRecord, batch: Batch, reason: str) -> None:
-        batch.deadletter(self.number, record, reason)
-        # Where a forwarded record came from is what its writer says: no name for a metric.
-        known = record.topic in self._handlers
-        self.deadlettered[record.topic if known else self._namespace.messages] += 1
-
     # Requests. Each returns why it could not be met; empty when it was.
 
-    def _take_request(
+    def take_request(
         self, workflow_id: str, request: SignalsRecord, batch: Batch, now_ms: int
     ) -> str:
         cell = self.cells.get(workflow_id)
@@ -542,13 +413,23 @@ class Partition:
         if cell.stored:
             batch.removals.append((cell.workflow_id, list(cell.stored)))
 
+    def answer_query(self, workflow_id: str, query: AwaitResult, batch: Batch) -> None:
+        cell = self.cells.get(workflow_id)
+        to = query.reply_to
+        if cell is None or (query.run_id and query.run_id != cell.run_id):
+            batch.reply(to, answers.unknown(to))
+        else:
+            self._answer_at_end(cell, to, batch)
+            if not cell.ended:
+                batch.reply(to, answers.running(to, cell))
+
     # Turns.
 
-    def _take_result(self, cell: Cell, result: ResultsRecord, batch: Batch, now_ms: int) -> None:
+    def take_result(self, cell: Cell, result: ResultsRecord, batch: Batch, now_ms: int) -> None:
         if cell.run_id != result.run_id:
-            self._drop_result(result, "result of an earlier run", batch)
+            self.drop_result(result, "result of an earlier run", batch)
         elif cell.ended:
-            self._drop_result(result, "the run has ended", batch)
+            self.drop_result(result, "the run has ended", batch)
         elif isinstance(result, AttemptCompleted):  # nearly all of them
             if self._watch.running.by_workflow:
                 self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
@@ -567,7 +448,7 @@ class Partition:
         run = self._warm(cell, batch)
         if isinstance(result, AttemptHeartbeat):
             if not self._watch.hear(cell.workflow_id, run, result):
-                self._drop_result(result, NOT_WAITED_FOR, batch)
+                self.drop_result(result, NOT_WAITED_FOR, batch)
             return
         if isinstance(result, AttemptStarted):
             self._take(cell, "results", result, batch, now_ms)
@@ -579,7 +460,7 @@ class Partition:
         if is_taken and isinstance(result, AttemptReleased):
             self.lost["released"] += 1
 
-    def _drop_result(self, result: ResultsRecord, reason: str, batch: Batch) -> None:
+    def drop_result(self, result: ResultsRecord, reason: str, batch: Batch) -> None:
         self.dropped[reason] += 1
         self._watch.answer_stale(result, reason, batch)
 
@@ -601,7 +482,7 @@ class Partition:
         if cell.ended:
             self.dropped["the run has ended"] += 1
         elif source == "results":
-            self._take_result(cell, decode_results(record), batch, now_ms)
+            self.take_result(cell, decode_results(record), batch, now_ms)
         else:
             self._take(cell, source, decode_signals(record), batch, now_ms)
 
@@ -697,7 +578,3 @@ class Partition:
         for to in cell.waiters.values():
             batch.reply(to, answers.ended(to, cell))
         cell.waiters.clear()
-
-
-def _too_large(size_bytes: int) -> str:
-    return f"it has {size_bytes:,} bytes; {RECORD_BYTES_MAX:,} is the most that is taken up"
