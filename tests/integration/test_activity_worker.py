@@ -13,6 +13,7 @@ import pytest
 from tests.integration.activity_kit import PARTITIONS, Place, open_place, until
 from weft import activity
 from weft.errors import FencedError
+from weft.metrics import WorkerMetrics
 from weft.records import AttemptCompleted, AttemptStarted
 from weft.worker import _activity_clock
 
@@ -299,3 +300,29 @@ def test_worker_whose_instance_id_is_taken_ends_and_the_other_goes_on(place: Pla
             assert second.error is None
 
     asyncio.run(go())
+
+
+def test_task_whose_result_is_on_the_log_is_not_run_again(place: Place) -> None:
+    """As after a worker that died between its results and its next commit."""
+    begun: list[int] = []
+
+    @activity.define(name="note")
+    async def note(number: int) -> int:
+        begun.append(number)
+        return number
+
+    place.add([(f"wf-{number}", "note", number) for number in range(6)], partition=1)
+    place.answer([("wf-0", "run", 1), ("wf-1", "run", 1), ("wf-5", "run", 1)], partition=1)
+    # Neither of these is the attempt that the queue holds.
+    place.answer([("wf-2", "run", 2), ("wf-3", "other run", 1)], partition=1)
+    metrics = WorkerMetrics()
+
+    async def go() -> None:
+        async with place.worker(note, metrics=metrics):
+            await until(lambda: len(begun) == 3, "the others to run")
+            end = place.task_offsets(1)[-1] + 1
+            await until(lambda: place.committed(1) == end, "the queue to be done")
+
+    asyncio.run(go())
+    assert sorted(begun) == [2, 3, 4]
+    assert metrics.registry.get_sample_value("weft_answered_tasks_total") == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.log_contract.kit import PATIENCE_S, SHORT_S, Kit
-from weft.log import FROM_END, FROM_START, LogRecord
+from weft.log import FROM_END, FROM_START, LogRecord, last
 
 
 def test_records_keep_their_order_when_written_to_one_partition(kit: Kit) -> None:
@@ -126,6 +126,18 @@ def test_reader_sees_only_new_records_when_assigned_from_the_end(kit: Kit) -> No
     assert reader.poll(10, SHORT_S) == []
     kit.write(topic, b"new")
     assert [record.value for record in reader.poll(10, PATIENCE_S)] == [b"new"]
+
+
+def test_reader_begins_at_what_was_written_last(kit: Kit) -> None:
+    topic = kit.topic("orders", partitions=2)
+    kit.write(topic, b"0", b"1", b"2")
+    kit.write(topic, b"only", partition=1)
+    reader = kit.reader()
+    wanted = {(topic, 0): last(2), (topic, 1): last(5)}
+    read = [record.value for record in reader.read_to_end(wanted, PATIENCE_S)]
+    assert sorted(value or b"" for value in read) == [b"1", b"2", b"only"]
+    reader.assign({(topic, 0): last(1)})
+    assert [record.value for record in reader.poll(10, PATIENCE_S)] == [b"2"]
 
 
 def test_reader_starts_at_the_offset_when_assigned_again(kit: Kit) -> None:

@@ -9,7 +9,7 @@ from tests.simulation.log import _menu
 from tests.simulation.log._network import Connection
 from tests.simulation.log._partition import Partition
 from weft.errors import LogUnavailableError, TopicError
-from weft.log import FROM_END, FROM_START, LogRecord, TopicPartition
+from weft.log import FROM_END, FROM_START, LogRecord, TopicPartition, count_of_last
 
 if TYPE_CHECKING:
     from tests.simulation.log._cluster import Cluster
@@ -40,7 +40,10 @@ class Fetcher:
     def _resolved(self, partition: Partition, offset: int) -> int:
         if offset == FROM_START:
             return partition.start_offset
-        return partition.end(committed=self._committed) if offset == FROM_END else offset
+        end = partition.end(committed=self._committed)
+        if (count := count_of_last(offset)) is not None:
+            return max(partition.start_offset, end - count)
+        return end if offset == FROM_END else offset
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         partition = self._cluster.topics.partition(*place)

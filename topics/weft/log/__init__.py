@@ -17,6 +17,8 @@ from weft.log._api import (
     TopicPartition,
     TopicSpec,
     TransactionalProducer,
+    count_of_last,
+    last,
 )
 from weft.log._open import open_log
 
@@ -37,5 +39,7 @@ __all__ = [
     "TopicPartition",
     "TopicSpec",
     "TransactionalProducer",
+    "count_of_last",
+    "last",
     "open_log",
 ]

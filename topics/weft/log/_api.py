@@ -32,6 +32,18 @@ FROM_START = -2
 """Instead of an offset: the first record that is still there."""
 FROM_END = -1
 """Instead of an offset: only what is written from now on."""
+_LAST = -1000
+"""Below every offset that Kafka's clients give a meaning of their own."""
+
+
+def last(count: int) -> int:
+    """Instead of an offset, for a reader: what has been written last, `count` offsets or as many as there are."""
+    return _LAST - count
+
+
+def count_of_last(offset: int) -> int | None:
+    """The number that `last` was asked for; None for anything else."""
+    return _LAST - offset if offset <= _LAST else None
 
 
 class LogRecord(msgspec.Struct, gc=False):
@@ -191,9 +203,9 @@ class Reader(Protocol):
     """Reads chosen partitions outside of any group, committed records only."""
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets (or `FROM_START`, `FROM_END`); replaces the former ones.
+        """Read these partitions from these offsets (or `FROM_START`, `FROM_END`, `last(n)`); replaces the former ones.
 
-        `FROM_END` is resolved before this returns: what is written afterwards will be read.
+        The end is resolved before this returns: what is written afterwards will be read.
         """
 
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]: ...

@@ -100,6 +100,11 @@ class WorkerMetrics:
             ["reason"],
             registry=self.registry,
         )
+        self.answered_tasks = Counter(
+            "weft_answered_tasks",
+            "Tasks that were read again, and not run again: their results were on the log",
+            registry=self.registry,
+        )
         self.heartbeats = Counter(
             "weft_heartbeats",
             "Heartbeats that were written for leased attempts",

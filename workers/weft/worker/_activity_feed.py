@@ -18,6 +18,7 @@ from weft.log import GroupConsumer, Log, LogRecord
 from weft.metrics import WorkerMetrics
 from weft.records import AttemptCompleted, AttemptFailed
 from weft.topics import Namespace
+from weft.worker._activity_answered import AnsweredTasks
 from weft.worker._activity_leases import LEASE_S, LeaseKeeper
 from weft.worker._activity_offsets import OpenOffsets, QueueOffsets
 from weft.worker._activity_results import DeadTask, ResultWriter, TakenTask
@@ -80,6 +81,7 @@ class TaskFeed:
         )
         self._consumer: GroupConsumer | None = None
         self._offsets = QueueOffsets(self._topic)
+        self._answered = AnsweredTasks(log, namespace, host)
         self._held: list[LogRecord] = []
         """Read while the pause took effect; begun when there is room."""
         self._taken_count = 0
@@ -159,6 +161,7 @@ class TaskFeed:
     def on_assigned(self, partitions: Sequence[int]) -> None:
         logger.info("%s: partitions %s assigned", self._topic, list(partitions))
         self._offsets.assign(partitions)
+        self._answered.assign(partitions)
         if self._consumer is not None and not self._paused:
             self._consumer.resume(partitions)
 
@@ -178,6 +181,7 @@ class TaskFeed:
 
     def _forget(self, partitions: Iterable[int]) -> None:
         self._offsets.forget(partitions)
+        self._answered.forget(partitions)
         self._held = [record for record in self._held if record.partition in self._offsets]
 
     # The loop.
@@ -280,17 +284,24 @@ class TaskFeed:
             wait_s = min(wait_s, max(0.0, self._commit_due_s - self._host.monotonic()))
         return self._consumer.poll(min(room, _BATCH_MAX), wait_s)
 
-    def _take(self, records: Iterable[LogRecord]) -> None:
+    def _take(self, records: Sequence[LogRecord]) -> None:
         batch: list[TakenTask] = []
+        self._answered.look({record.partition for record in records})
         for record in records:
             offsets = self._offsets.get(record.partition)
             if offsets is None:
                 continue  # given up since it was read
             offsets.take(record.offset)
             try:
-                taken = TakenTask(self._writer, decode_task(record.value), record, offsets)
+                task = decode_task(record.value)
+                taken = TakenTask(self._writer, task, record, offsets)
             except MalformedError as error:
                 self._put_aside(record, error, offsets)
+                continue
+            if self._answered.has(record.partition, taken.key, task):
+                offsets.done(record.offset)
+                self._done_count += 1
+                self._metrics.answered_tasks.inc()
             else:
                 batch.append(taken)
         if batch:

@@ -116,7 +116,7 @@ class PartitionOwner:
     @property
     def ready(self) -> bool:
         """Every assigned partition is rebuilt and served; with none for a while, others must have them all."""
-        if self._unserved_since_s:
+        if self.unserved_s():
             return False
         if self._assigned:
             return len(self._serving) == len(self._assigned)
@@ -126,8 +126,12 @@ class PartitionOwner:
 
     def unserved_s(self) -> float:
         """For how many seconds the log has kept this owner from serving; 0 while it serves."""
-        since_s = self._unserved_since_s
-        return self._host.monotonic() - since_s if since_s else 0.0
+        now_s = self._host.monotonic()
+        if self._unserved_since_s:
+            return now_s - self._unserved_since_s
+        # A call that does not come back, as a commit whose answer never arrives, serves nobody either.
+        standing_s = now_s - self.last_step
+        return standing_s if standing_s > self._session_timeout_s else 0.0
 
     def stop(self, drain_s: float) -> None:
         """Finish what is under way, for at most `drain_s`, then let `run` return."""

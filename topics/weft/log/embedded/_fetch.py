@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from weft.errors import CorruptRecordError, TopicError
-from weft.log._api import FROM_END, FROM_START, LogRecord, TopicPartition
+from weft.log._api import FROM_END, FROM_START, LogRecord, TopicPartition, count_of_last
 from weft.log.embedded._catalogue import Catalogue
 from weft.log.embedded._checksum import record_checksum
 from weft.log.embedded._database import Database, Shared, rows_in
@@ -60,14 +60,20 @@ class Fetcher:
         self._prepare()
 
     def seek(self, partition_id: int, offset: int) -> None:
+        count = count_of_last(offset)
         if offset == FROM_START:
             offset = 0
         elif offset == FROM_END:
-            rows = self._database.query(
-                "SELECT end_offset FROM ends WHERE partition_id = ?", (partition_id,)
-            )
-            offset = rows[0][0] if rows else 0
+            offset = self._end(partition_id)
+        elif count is not None:
+            offset = max(0, self._end(partition_id) - count)
         self._position_by_id[partition_id] = offset
+
+    def _end(self, partition_id: int) -> int:
+        rows = self._database.query(
+            "SELECT end_offset FROM ends WHERE partition_id = ?", (partition_id,)
+        )
+        return int(rows[0][0]) if rows else 0
 
     def _prepare(self) -> None:
         self._active_ids = tuple(sorted(self._active))

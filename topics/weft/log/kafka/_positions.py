@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from weft.errors import LogUnavailableError
-from weft.log._api import FROM_START
+from weft.log._api import FROM_END, FROM_START, count_of_last
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._errors import kafka_error, log_error
 
@@ -27,7 +27,7 @@ _WAKE_TIMEOUT_S = 0.005
 def starting_points(
     client: Consumer, offsets: Mapping[TopicAndPartition, int], timeout_s: float
 ) -> list[TopicPartition]:
-    """The partitions with real offsets in place of `FROM_START` and `FROM_END`. Raises `LogError`."""
+    """The partitions with real offsets in place of `FROM_START`, `FROM_END` and `last(n)`. Raises `LogError`."""
     points = [
         TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()
     ]
@@ -49,10 +49,29 @@ def starting_points(
 def _looked_up(
     client: Consumer, unresolved: list[TopicPartition], timeout_s: float
 ) -> list[TopicPartition]:
-    what = f"Looking up where {unresolved[0].topic}-{unresolved[0].partition} and others start"
+    counts = [count_of_last(point.offset) for point in unresolved]
+    asked = [
+        TopicPartition(point.topic, point.partition, point.offset if count is None else FROM_END)
+        for point, count in zip(unresolved, counts, strict=True)
+    ]
+    found = _answered(client, asked, timeout_s)
+    if any(count is not None for count in counts):
+        starts = [TopicPartition(point.topic, point.partition, FROM_START) for point in found]
+        for point, count, start in zip(
+            found, counts, _answered(client, starts, timeout_s), strict=True
+        ):
+            if count is not None:
+                point.offset = max(start.offset, point.offset - count)
+    return found
+
+
+def _answered(
+    client: Consumer, asked: list[TopicPartition], timeout_s: float
+) -> list[TopicPartition]:
+    what = f"Looking up where {asked[0].topic}-{asked[0].partition} and others start"
     try:
         # Asked for the offset at the time -2 or -1, the broker tells the first or the last one.
-        found = client.offsets_for_times(unresolved, timeout_s)
+        found = client.offsets_for_times(asked, timeout_s)
     except KafkaException as exception:
         raise log_error(kafka_error(exception), what) from exception
     for one in found:

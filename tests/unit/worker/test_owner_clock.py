@@ -1,4 +1,4 @@
-"""The owner's lease clock: when it is the owner that stands still, nobody else was silent."""
+"""The owner's clock: when it is the owner that stands still, nobody else was silent, and nobody is served."""
 
 from __future__ import annotations
 
@@ -63,3 +63,15 @@ def test_no_time_passes_for_leases_while_there_is_more_to_read(owner: PartitionO
     assert passed(owner, 0.3) == 0
     owner._held.clear()
     assert passed(owner, 0.1) == 0.1, "what was not counted is not made up for"
+
+
+def test_owner_that_stands_still_for_longer_than_a_session_is_not_ready(
+    owner: PartitionOwner,
+) -> None:
+    machine = cast("Machine", owner._host)
+    owner._joined_s = machine.now_s - 60.0
+    assert (owner.ready, owner.unserved_s()) == (True, 0.0)
+    machine.now_s += 5.0
+    assert (owner.ready, owner.unserved_s()) == (True, 0.0), "a slow turn, or a slow commit"
+    machine.now_s += 2.0
+    assert (owner.ready, owner.unserved_s()) == (False, 7.0)
