@@ -21,6 +21,7 @@ from tests.integration.faults_kit import (
     Stage,
     check,
     seconds_since,
+    served_by,
     serving,
 )
 from tests.support.proxy import Fault, Proxies, Proxy, Request
@@ -227,6 +228,23 @@ def test_worker_waits_and_serves_again_when_the_log_cannot_be_reached_for_longer
                 check(stage, running)
 
     asyncio.run(run())
+
+
+def test_idle_worker_says_that_the_log_cannot_be_reached(
+    proxied: tuple[Proxy, Callable[[str], Stage]], namespace: str
+) -> None:
+    """It has nothing to commit that could fail."""
+    proxy, make_stage = proxied
+    with serving(make_stage(namespace)) as running:
+        proxy.refuse()
+        wait_until(lambda: not running.worker.ready, "it is not ready", 10)
+        assert running.owner.unserved_s() > 0
+        assert running.worker.healthy
+        time.sleep(8.0)  # its session ends
+        assert not running.worker.ready
+        proxy.resume()
+        served_by(running)
+        assert running.owner.unserved_s() == 0
 
 
 def test_worker_stops_in_time_when_the_log_cannot_be_reached(

@@ -182,6 +182,7 @@ class PartitionOwner:
         )
         self._forget(partitions)
         self._assigned.difference_update(partitions)
+        self._joined_s = self._host.monotonic()
 
     def on_stalled(self, partitions: Sequence[int]) -> None:
         fenced = fence_former_owners(self._log, self._namespace, partitions, self._transactional_id)

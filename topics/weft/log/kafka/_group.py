@@ -15,6 +15,7 @@ from weft.log.kafka._errors import kafka_error, log_error
 from weft.log.kafka._flood import FLOOD_PAUSE_S, Flood
 from weft.log.kafka._orphans import OrphanWatch
 from weft.log.kafka._positions import starting_points, wake
+from weft.log.kafka._reach import Reach
 from weft.log.kafka._records import fenced_error, first_error, records_of
 from weft.log.kafka._settings import Settings, logger
 from weft.log.kafka._transaction import KafkaMember
@@ -65,8 +66,9 @@ class KafkaGroupConsumer:
         """What the client says; it may be wrong."""
         self._must_join_anew = False
         self._leaving = False
-        self._settings = settings
-        self._client = Consumer(settings, logger=logger)
+        self._reach = Reach(name)
+        self._settings = settings | {"error_cb": self._reach.note}
+        self._client = Consumer(self._settings, logger=logger)
         self._join()
 
     def _join(self) -> None:
@@ -160,6 +162,7 @@ class KafkaGroupConsumer:
             self._broken = exception
             raise
         if not messages:
+            self._reach.check(self._client, self._topics[0])
             return []
         records = records_of(messages)
         if self._given_up:
