@@ -241,9 +241,11 @@ def bring_to_an_end(served: Served) -> None:
 
 
 @settings(max_examples=80)
-@given(_turns, st.sampled_from(("live", "reloaded", "compacted")))
-def test_partition_is_what_its_records_say_whatever_comes(turns: list[Step], mode: Mode) -> None:
-    served = Served(*WORKFLOWS, mode=mode)
+@given(_turns, st.sampled_from(("live", "reloaded", "compacted")), st.sampled_from((0, 1, 100)))
+def test_partition_is_what_its_records_say_whatever_comes(
+    turns: list[Step], mode: Mode, hot_max: int
+) -> None:
+    served = Served(*WORKFLOWS, mode=mode, hot_max=hot_max)
     try:
         play(served, turns)
         bring_to_an_end(served)
@@ -257,8 +259,14 @@ def test_partition_is_what_its_records_say_whatever_comes(turns: list[Step], mod
 def test_partition_writes_the_same_whether_or_not_it_loses_its_memory(turns: list[Step]) -> None:
     """Run IDs are drawn anew in each; all else of the histories is equal."""
     stories = []
-    for mode in ("live", "reloaded", "compacted"):
-        served = Served(*WORKFLOWS, mode=mode, checked=False)
+    memories: tuple[tuple[Mode, int], ...] = (
+        ("live", 100),
+        ("live", 0),
+        ("reloaded", 100),
+        ("compacted", 100),
+    )
+    for mode, hot_max in memories:
+        served = Served(*WORKFLOWS, mode=mode, checked=False, hot_max=hot_max)
         try:
             play(served, [turn for turn in turns if turn[0] != "inline"])
             stories.append(
@@ -269,4 +277,4 @@ def test_partition_writes_the_same_whether_or_not_it_loses_its_memory(turns: lis
             )
         finally:
             served.close()
-    assert stories[0] == stories[1] == stories[2]
+    assert all(story == stories[0] for story in stories)

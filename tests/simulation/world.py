@@ -75,6 +75,7 @@ class WorkerProcess:
             session_timeout_s=SESSION_TIMEOUT_S,
             turn_s_max=None,  # user code takes no time here, and the watchdog's thread would be none
             lease_s=LEASE_S,
+            hot_max=world.hot_max,
             metrics=WorkerMetrics(),
             host=self.host,
         )
@@ -135,6 +136,7 @@ class World:
         )
         self.namespace = Namespace(NAMESPACE)
         self.partition_count = self.random.choice([1, 2, 4])
+        self.hot_max = self.random.choice([0, 2, 100])
         self.facts = Facts()
         self.problems: list[str] = []
         self.exits: Counter[str] = Counter()

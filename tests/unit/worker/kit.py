@@ -41,6 +41,7 @@ from weft.records import (
 from weft.topics import Namespace
 from weft.worker._batch import AttemptKey, Batch, Write
 from weft.worker._cell import Cell, page_key
+from weft.worker._cells import HOT_MAX
 from weft.worker._partition import Partition
 from weft.workflow import UNGUARDED, Guard, Workflow
 
@@ -75,6 +76,7 @@ class Served:
         checked: bool = True,
         guard: Guard = UNGUARDED,
         payloads: Payloads | None = None,
+        hot_max: int = HOT_MAX,
     ) -> None:
         self.payloads = payloads or Payloads(NAMESPACE.name)
         self.workflows = {workflow.name: workflow for workflow in workflows}
@@ -90,6 +92,7 @@ class Served:
         self.batch = Batch(NAMESPACE)
         self._checked = checked
         self._guard = guard
+        self._hot_max = hot_max
         self._passed_s = 0.0
         self._running_inline: set[tuple[str, int, int]] = set()
         self._next_offset: dict[tuple[str, int], int] = defaultdict(int)
@@ -361,6 +364,7 @@ class Served:
             queues=self.queues,
             guard=self._guard,
             payloads=self.payloads,
+            hot_max=self._hot_max,
         )
 
 

@@ -46,7 +46,7 @@ def loaded(written: dict[bytes, bytes]) -> Cell:
     """A cell from what was written, as a partition makes it."""
     head = decode_state(written[b"order-42"])
     assert isinstance(head, Head)
-    cell = Cell("order-42", head)
+    cell = Cell("order-42", written[b"order-42"])
     for number in range(head.page_count):
         page = decode_state(written[page_key("order-42", head.run_id, number)])
         assert isinstance(page, Page)
@@ -152,7 +152,7 @@ def test_rewind_takes_the_events_of_a_turn_back(sealed: bool) -> None:
 def test_ended_run_leaves_memory_and_keeps_its_ending() -> None:
     cell = cell_with(STARTED, WorkflowCompleted(2, NOW_MS, encode_payload("done")))
     cell.encode_head()
-    cell.cool()
+    cell.close()
     assert (cell.run, cell.machine, cell.tail) == (None, None, [])
     assert (cell.status, cell.ended, cell.run_id) == ("completed", True, "run-1")
     assert cell.last_event() == WorkflowCompleted(2, NOW_MS, encode_payload("done"))
@@ -160,7 +160,7 @@ def test_ended_run_leaves_memory_and_keeps_its_ending() -> None:
 
 def test_open_run_keeps_its_history_when_only_its_code_is_dropped() -> None:
     cell = cell_with(STARTED, signal(2))
-    cell.cool()
+    cell.close()
     assert cell.machine is None
     assert cell.history() == [STARTED, signal(2)]
 

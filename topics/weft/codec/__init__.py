@@ -5,6 +5,7 @@ from weft.codec._payload import decode_payload, decoder, encode_payload
 from weft.codec._records import (
     decode_claim,
     decode_events,
+    decode_head,
     decode_messages,
     decode_queries,
     decode_reply,
@@ -31,6 +32,7 @@ __all__ = [
     "as_user_data",
     "decode_claim",
     "decode_events",
+    "decode_head",
     "decode_messages",
     "decode_payload",
     "decode_queries",

@@ -14,6 +14,7 @@ from weft.records import (
     ActivityTask,
     Claim,
     Event,
+    Head,
     MessagesRecord,
     Payload,
     PlainSignal,
@@ -71,6 +72,7 @@ decode_signals = _decoder(_signals, check_reference)
 decode_results = _decoder(msgspec.json.Decoder(ResultsRecord).decode, check_reference)
 decode_messages = _decoder(msgspec.json.Decoder(MessagesRecord).decode)
 decode_queries = _decoder(msgspec.json.Decoder(QueriesRecord).decode)
+decode_head = _decoder(msgspec.json.Decoder(Head).decode)
 decode_state = _decoder(msgspec.json.Decoder(StateRecord).decode)
 decode_claim = _decoder(msgspec.json.Decoder(Claim).decode)
 decode_task = _decoder(msgspec.json.Decoder(ActivityTask).decode)

@@ -86,6 +86,14 @@ async def worker(
             help="How long workflow code may run without an await (default: 5s).",
         ),
     ] = None,
+    hot_max: Annotated[
+        int | None,
+        typer.Option(
+            "--hot-max",
+            min=1,
+            help="Workflows of each partition that are kept ready in memory (default: 20000).",
+        ),
+    ] = None,
 ) -> None:
     """Serve the workflows and activities of a file, until stopped."""
     if workflows_only and (activities_only or queue):
@@ -97,6 +105,7 @@ async def worker(
         metrics_host=metrics_host,
         drain=duration(drain) if drain else None,
         turn_max=duration(turn_max) if turn_max else None,
+        hot_max=hot_max,
     )
     found = load(target)
     if activities_only:
@@ -163,6 +172,7 @@ async def _serve(
         drain_s=settings.drain.total_seconds(),
         turn_s_max=settings.turn_max.total_seconds(),
         lease_s=settings.lease.total_seconds(),
+        hot_max=settings.hot_max,
         payload_store=settings.payload_store,
         payload_bytes_max=settings.payload_bytes_max,
     )

@@ -40,7 +40,7 @@ from weft.errors import UsageError
 from weft.log import Log, open_log
 from weft.payloads import PAYLOAD_BYTES_MIN
 from weft.records import PAYLOAD_BYTES_MAX
-from weft.worker import LEASE_S, LEASE_S_MIN
+from weft.worker import HOT_MAX, LEASE_S, LEASE_S_MIN
 
 CONFIG_FILE = Path("weft.toml")
 EMBEDDED_FILE = Path(".weft") / "dev.weft"
@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     """How long a workflow's code may run without an `await` before it is interrupted."""
     lease: timedelta = Field(default=timedelta(seconds=LEASE_S), ge=timedelta(seconds=LEASE_S_MIN))
     """How long a worker that runs a long activity may be silent before the activity is run elsewhere."""
+
+    hot_max: int = Field(default=HOT_MAX, ge=1)
+    """Workflows of each partition that are kept ready in memory."""
 
     @field_validator("drain", "turn_max", "lease", mode="before")
     @classmethod

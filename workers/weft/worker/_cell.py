@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from weft.codec import (
     decode_events,
+    decode_head,
     decode_payload,
     encode,
     join_events,
@@ -49,12 +50,13 @@ def page_key(workflow_id: str, run_id: str, number: int) -> bytes:
 
 
 class Cell:
-    """`head` is the last one that was encoded, None before the first; `run` and `machine` are None while cold."""
+    """`encoded` is its head as it was last written, None before the first; `run` and `machine` are None while cold."""
 
     __slots__ = (
+        "_head",
         "counted",
         "due_ms",
-        "head",
+        "encoded",
         "key",
         "largest_bytes",
         "machine",
@@ -71,10 +73,13 @@ class Cell:
         "workflow_id",
     )
 
-    def __init__(self, workflow_id: str, head: Head | None = None) -> None:
+    def __init__(self, workflow_id: str, encoded: bytes | None = None) -> None:
         self.workflow_id = workflow_id
         self.key = workflow_id.encode()
-        self.head = head
+        self.encoded = encoded
+        self._head: Head | None = None
+        """Decoded, once it was asked for."""
+        head = self.head
         self.run: Run | None = None
         self.machine: Machine | None = None
         self.tail: list[bytes] = []
@@ -98,6 +103,13 @@ class Cell:
         """Clients that wait for the end, by request."""
         self.counted: Status | None = None
         """The status under which the partition counts this workflow."""
+
+    @property
+    def head(self) -> Head | None:
+        """As it was last written."""
+        if self._head is None and self.encoded is not None:
+            self._head = decode_head(self.encoded)
+        return self._head
 
     @property
     def status(self) -> Status:
@@ -153,8 +165,8 @@ class Cell:
 
     def new_run(self) -> Run:
         """Forget the former run, which has ended, and stand ready for the events of the next."""
-        self.cool()
-        self.head = None
+        self.close()
+        self.encoded = self._head = None
         self.run = Run(self.workflow_id)
         self.tail, self.tail_bytes = [], 0
         self.pages, self.page_count, self.sealed = [], 0, 0
@@ -175,8 +187,8 @@ class Cell:
                 self._note_stored(encoded)
         return self.run
 
-    def cool(self) -> None:
-        """Drop the code and, once a run has ended, all but its head."""
+    def close(self) -> None:
+        """Drop the code and, of a run that has ended, all but its head."""
         if self.machine is not None:
             self.machine.close()
             self.machine = None
@@ -236,13 +248,13 @@ class Cell:
         self.sealed = self.page_count
 
     def encode_head(self) -> bytes:
-        """The head as it stands now; keeps it as the cold form."""
+        """The head as it stands now; kept as the cold form."""
         run = self.run
         assert run is not None, "a head is made from a warm cell"
         # What runs somewhere is watched from the moment when a new owner serves.
         must_look = run.has_open_inline or run.leased_count
         due_ms = _LOOK_AT_ONCE_MS if must_look else next_due_ms(run)
-        self.head = Head(
+        head = Head(
             run_id=run.run_id,
             workflow=run.workflow,
             status=run.status,
@@ -256,7 +268,9 @@ class Cell:
             reason=run.reason,
             tail=join_events(self.tail),
         )
-        return encode(self.head)
+        self._head = None
+        self.encoded = encode(head)
+        return self.encoded
 
     def _seal_tail(self) -> None:
         assert self.run is not None, "only a warm cell has a tail to seal"

@@ -62,6 +62,9 @@ class LongHistories:
             )
             self._warned[cell.workflow_id] = (cell.run_id, passed)
 
+    def knows(self, workflow_id: str) -> bool:
+        return workflow_id in self._cells
+
     def forget(self, workflow_id: str) -> None:
         self._cells.pop(workflow_id, None)
         self._warned.pop(workflow_id, None)

@@ -21,6 +21,7 @@ from weft.payloads import Payloads
 from weft.records import STATUSES, Reply, ReplyTo, ResultsRecord
 from weft.topics import Namespace
 from weft.worker._batch import Batch
+from weft.worker._cells import HOT_MAX
 from weft.worker._inline import InlineRunner
 from weft.worker._partition import Partition
 from weft.worker._room import Room
@@ -71,6 +72,7 @@ class PartitionOwner:
         payloads: Payloads | None = None,
         session_timeout_s: float = 6.0,
         turn_s_max: float | None = None,
+        hot_max: int = HOT_MAX,
         host: Host = HOST,
     ) -> None:
         self._log = log
@@ -82,6 +84,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._instance_id = instance_id
         self._session_timeout_s = session_timeout_s
+        self._hot_max = hot_max
         self._host = host
         self._watchdog = TurnWatchdog(turn_s_max, host) if turn_s_max is not None else None
         self._guard: Guard = self._watchdog or UNGUARDED
@@ -371,6 +374,7 @@ class PartitionOwner:
             queues=self._queues,
             guard=self._guard,
             payloads=self._payloads,
+            hot_max=self._hot_max,
             host=self._host,
         )
 

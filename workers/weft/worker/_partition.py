@@ -13,6 +13,8 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from weft.codec import (
+    MalformedError,
+    decode_head,
     decode_results,
     decode_signals,
     decode_state,
@@ -24,6 +26,7 @@ from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
 from weft.records import (
+    ENDED,
     AttemptCompleted,
     AttemptFailed,
     AttemptHeartbeat,
@@ -49,6 +52,7 @@ from weft.topics import Namespace
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell, page_key
+from weft.worker._cells import HOT_MAX, Cells
 from weft.worker._intake import Intake
 from weft.worker._long import LongHistories
 from weft.worker._progress import activity_id_of
@@ -74,10 +78,11 @@ class Partition:
         queues: Container[str],
         guard: Guard = UNGUARDED,
         payloads: Payloads | None = None,
+        hot_max: int = HOT_MAX,
         host: Host = HOST,
     ) -> None:
         self.number = number
-        self.cells: dict[str, Cell] = {}
+        self.cells = Cells(hot_max)
         self.statuses: Counter[str] = Counter()
         """How many workflows there are, by status."""
         self.dropped: Counter[str] = Counter()
@@ -99,7 +104,8 @@ class Partition:
             guard=guard,
             payloads=self._payloads,
         )
-        self._to_try: deque[str] | None = None
+        self._to_try: deque[str] = deque()
+        """Runs that were blocked when the partition was loaded."""
         self._clock: list[tuple[int, str]] = []
         self._dirty: dict[str, Cell] = {}
         self._grown_bytes = 0
@@ -115,39 +121,59 @@ class Partition:
         if record.value is None:
             self._unload(workflow_id, rest)
             return None
+        if not rest:
+            self.cells.load(workflow_id, record.value)
+            return None
         state: StateRecord = decode_state(record.value)
-        if isinstance(state, Head):
-            self.cells[workflow_id] = Cell(workflow_id, state)
-        elif isinstance(state, Page):
+        if isinstance(state, Page):
             self._pages.setdefault(workflow_id, {})[state.run_id, state.number] = state
         elif isinstance(state, Progress):
             self._watch.progress.load(workflow_id, state)
-        else:
+        elif isinstance(state, Claim):
             return state
         return None
 
     def loaded(self) -> None:
-        """All state is in: give each open run its pages and its place on the clock."""
-        for cell in self.cells.values():
-            head = cell.head
-            self._count(cell, cell.status)
-            if head is None:
-                continue
-            pages = self._pages.get(cell.workflow_id, {})
-            wanted = [(head.run_id, number) for number in range(head.page_count)]
-            missing = [number for run_id, number in wanted if (run_id, number) not in pages]
-            if cell.ended:
-                cell.give_pages([pages[page] for page in wanted if page in pages])
-                continue
-            if missing:
-                raise InvariantViolation(
-                    f"Workflow {cell.workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
-                    f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
-                )
-            cell.give_pages([pages[page] for page in wanted])
-            self.long.found(cell)
-            self._set_clock(cell, head.next_due_ms)
+        """All state is in: count the workflows, and give open runs their pages and their place on the clock."""
+        blocked: deque[str] = deque()
+        for workflow_id, encoded in self.cells.cold():
+            head = self._checked_head(workflow_id, encoded)
+            self.statuses[head.status] += 1
+            if head.status not in ENDED and head.next_due_ms:
+                self.cells.set_due(workflow_id, head.next_due_ms)
+                self._clock.append((head.next_due_ms, workflow_id))
+            if head.status == "blocked":
+                blocked.append(workflow_id)
+            if head.page_count:
+                self._give_pages(self.cells[workflow_id], head)
+        heapq.heapify(self._clock)
+        self._to_try = blocked
         self._pages = {}
+        self.cells.shed(self._may_cool)
+
+    def _checked_head(self, workflow_id: str, encoded: bytes) -> Head:
+        try:
+            return decode_head(encoded)
+        except MalformedError as error:
+            raise InvariantViolation(
+                f"The head of workflow {workflow_id!r} on {self._namespace.state}-{self.number} cannot be read: "
+                f"{error}. The partition is not served. Only Weft's workers may write to that topic: look who else did."
+            ) from error
+
+    def _give_pages(self, cell: Cell, head: Head) -> None:
+        pages = self._pages.get(cell.workflow_id, {})
+        wanted = [(head.run_id, number) for number in range(head.page_count)]
+        missing = [number for run_id, number in wanted if (run_id, number) not in pages]
+        if missing and not cell.ended:
+            raise InvariantViolation(
+                f"Workflow {cell.workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
+                f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
+            )
+        cell.give_pages([pages[page] for page in wanted if page in pages])
+        if cell.ended:
+            self.cells.used(cell)
+        else:
+            self.long.found(cell)
 
     def resume_blocked(self, batch: Batch, now_ms: int, room: Room | None = None) -> bool:
         """Try every blocked run again: this worker's code may be the one that fits.
@@ -155,10 +181,6 @@ class Partition:
         False when `room` is used up: the others are tried in the next batch, so that the partition is served in
         between.
         """
-        if self._to_try is None:
-            self._to_try = deque(
-                cell.workflow_id for cell in self.cells.values() if cell.status == "blocked"
-            )
         while self._to_try and (room is None or room.is_left):
             cell = self.cells.get(self._to_try.popleft())
             if cell is not None and cell.status == "blocked":
@@ -206,8 +228,8 @@ class Partition:
                     for entry in entries[position:]:
                         heapq.heappush(self._clock, entry)
                     return fired
-                cell = self.cells.get(workflow_id)
-                if cell is not None and cell.due_ms == due_ms:
+                if self.cells.due_ms(workflow_id) == due_ms:
+                    cell = self.cells[workflow_id]
                     cell.due_ms = 0
                     self._fire(cell, batch, now_ms)
                     self._plan(batch)
@@ -252,8 +274,7 @@ class Partition:
         """When something is due next; 0 is never."""
         while self._clock:
             due_ms, workflow_id = self._clock[0]
-            cell = self.cells.get(workflow_id)
-            if cell is not None and cell.due_ms == due_ms:
+            if self.cells.due_ms(workflow_id) == due_ms:
                 return due_ms
             heapq.heappop(self._clock)
         return 0
@@ -273,10 +294,22 @@ class Partition:
                 self._note_size(cell)
             if cell.ended:
                 self._answer_waiters(cell, batch)
-                cell.cool()
+            self.cells.used(cell)
         self._dirty.clear()
+        self.cells.shed(self._may_cool)
         for workflow_id in self._watch.changed():
             self._watch.settle(self.cells[workflow_id], batch)
+
+    def _may_cool(self, cell: Cell) -> bool:
+        """Not what this process alone knows of: changes to be written, and attempts that run for it."""
+        run = cell.run
+        return (
+            cell.encoded is not None
+            and cell.workflow_id not in self._dirty
+            and not (run is not None and (run.has_open_inline or run.leased_count))
+            and cell.workflow_id not in self._watch.progress.by_workflow
+            and not self.long.knows(cell.workflow_id)
+        )
 
     def _note_size(self, cell: Cell) -> None:
         self.long.changed(cell)
@@ -299,9 +332,8 @@ class Partition:
 
     def close(self) -> None:
         """Drop all code that waits."""
-        for cell in self.cells.values():
-            if cell.machine is not None:
-                cell.machine.close()
+        for cell in self.cells.hot():
+            cell.close()
         self.cells.clear()
 
     # Requests. Each returns why it could not be met; empty when it was.
@@ -393,7 +425,7 @@ class Partition:
         batch.state(self.number, cell.key, None)
         self._dirty.pop(cell.workflow_id, None)
         self._count(cell, None)
-        cell.cool()
+        cell.close()
         del self.cells[cell.workflow_id]
         return ""
 

@@ -18,6 +18,7 @@ from weft.topics import Namespace, queues
 from weft.worker._activities import ActivityWorker
 from weft.worker._activity_leases import LEASE_S, check_lease
 from weft.worker._attempt import AttemptRunner
+from weft.worker._cells import HOT_MAX
 from weft.worker._inline import InlineRunner
 from weft.worker._instance import InstanceSlot
 from weft.worker._owner import PartitionOwner
@@ -37,13 +38,15 @@ _TOPICS_S = 10.0
 class Worker:
     """Runs `workflows` and `activities` on a log until it is stopped.
 
-    With workflows it is a member of the namespace's workflow group and owns partitions; with activities it serves their
-    task queues. Both scale by starting more processes. `turn_s_max` is how long a workflow's code may run without
-    coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
+    With workflows it is a member of the namespace's workflow group and owns partitions; with activities it serves
+    their task queues. Both scale by starting more processes. `turn_s_max` is how long a workflow's code may run
+    without coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
     `session_timeout_s`. An activity that runs for long is leased: when its worker has not been heard of for `lease_s`,
-    it is run again elsewhere. `payload_store` is the folder or URL where payloads of more than `payload_bytes_max` go;
-    clients and all workers need the same one (default: none with Kafka, the folder `FILE.payloads` with an embedded
-    log). Raises UsageError when two of a kind share a name.
+    it is run again elsewhere. Of each partition, `hot_max` workflows are kept ready in memory; the others cost little
+    more than their bytes on the log there, and are replayed when something happens to them. `payload_store` is the
+    folder or URL where payloads of more than `payload_bytes_max` go; clients and all workers need the same one
+    (default: none with Kafka, the folder `FILE.payloads` with an embedded log). Raises UsageError when two of a kind
+    share a name.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Worker:
         session_timeout_s: float = 6.0,
         turn_s_max: float | None = 5.0,
         lease_s: float = LEASE_S,
+        hot_max: int = HOT_MAX,
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         host: Host = HOST,
@@ -85,6 +89,7 @@ class Worker:
         self._turn_s_max = turn_s_max
         check_lease(lease_s)
         self._lease_s = lease_s
+        self._hot_max = hot_max
         self._runner: AttemptRunner | None = None
         self._stopping = host.event()
         self._owner: PartitionOwner | None = None
@@ -174,6 +179,7 @@ class Worker:
             payloads=self._payloads,
             session_timeout_s=self._session_timeout_s,
             turn_s_max=self._turn_s_max,
+            hot_max=self._hot_max,
             host=self._host,
         )
         self.metrics.unserved_seconds.set_function(self._owner.unserved_s)
