@@ -54,8 +54,8 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     """Everything that is wrong, at the end of a run."""
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
-        _histories, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs, _leftovers, _progress,
-        _memory,
+        _histories, _inline_order, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs,
+        _leftovers, _progress, _memory,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)
@@ -96,6 +96,21 @@ def _attempts(run: RunHistory, events: list[Event]) -> Iterator[str]:
                 attempts.pop(event.activity_id, None)
             case _:
                 pass
+
+
+def _inline_order(_world: World, histories: Histories) -> Iterator[str]:
+    """What follows from the result of an inline activity is not run before that result is durable."""
+    for run in histories.runs.values():
+        inline: set[int] = set()
+        known_s = 0.0
+        for event in run.events():
+            if isinstance(event, ActivityScheduled) and event.inline:
+                inline.add(event.activity_id)
+                began_s = Odds.began_s.get(f"{run.run_id}/{event.activity_id}/1")
+                if began_s is not None and began_s < known_s:
+                    yield f"{_name(run)}: activity {event.activity_id} ran before the result before it was durable"
+            elif isinstance(event, ActivityCompleted) and event.activity_id in inline:
+                known_s = run.decided_s[event.event_id]
 
 
 def _timers(world: World, histories: Histories) -> Iterator[str]:

@@ -137,6 +137,17 @@ def _ready_with_partitions_only(_original: property) -> property:
     return property(lambda self: bool(self._assigned) and len(self._serving) == len(self._assigned))
 
 
+def _all_early(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What follows from a result is begun before the result is committed."""
+
+    def take_turns(self: Any, records: Any) -> Any:
+        batch = original(self, records)
+        self._begin_early(batch)
+        return batch
+
+    return take_turns
+
+
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
@@ -146,6 +157,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
+    "inline_before_its_cause": (PartitionOwner, "_take_turns", _all_early),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
 }
 """(where, what, how it is broken) by name."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import ClassVar
 
@@ -21,13 +23,18 @@ class Odds:
     random = Random(0)
     ran: ClassVar[Counter[str]] = Counter()
     """Attempts that were begun, by `run/activity/attempt`."""
+    now: Callable[[], float] = time.time
+    began_s: ClassVar[dict[str, float]] = {}
+    """When an attempt was first begun, by `run/activity/attempt`."""
     climbed: ClassVar[dict[str, dict[int, int]]] = {}
     """From where attempts of `climb` began, by `run/activity` and attempt."""
 
 
 def _note() -> None:
     info = activity.info()
-    Odds.ran[f"{info.run_id}/{info.activity_id}/{info.attempt}"] += 1
+    attempt = f"{info.run_id}/{info.activity_id}/{info.attempt}"
+    Odds.ran[attempt] += 1
+    Odds.began_s.setdefault(attempt, Odds.now())
 
 
 async def _take_time(seconds_max: float) -> None:
@@ -98,9 +105,9 @@ async def climb(steps: int) -> int:
 async def chain(ctx: workflow.Context, length: int) -> int:
     total = 0
     for number in range(length):
-        if number % 3 == 0:
+        if number % 4 == 0:
             total = await ctx.execute_activity(add, total, number)
-        elif number % 3 == 1:
+        elif number % 4 < 3:
             total = await ctx.execute_activity(add_inline, total, number)
         else:
             total = await ctx.execute_activity(add_in_thread, total, number)

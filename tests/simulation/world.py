@@ -150,6 +150,8 @@ class World:
         Odds.random = self.random
         Odds.ran = Counter()
         Odds.climbed = {}
+        Odds.began_s = {}
+        Odds.now = lambda: scheduler.now
 
     def deploy(self) -> None:
         """Topics and workers."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.worker.kit import Served
 from tests.unit.worker.workflows import approval, fulfil, inline_steps
+from weft.records import WorkflowCompleted
 from weft.worker._cells import Cells
 
 IDS = [f"order-{number}" for number in range(5)]
@@ -57,7 +58,7 @@ def test_ended_run_is_cold_at_once() -> None:
     served.signal("approval", {"by": "Ann"})
     assert served.head().status == "completed"
     assert hot(served) == []
-    assert served.partition.cells["order-42"].last_event()
+    assert isinstance(served.partition.cells["order-42"].last_event(), WorkflowCompleted)
     served.close()
 
 

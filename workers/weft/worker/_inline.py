@@ -28,6 +28,7 @@ class InlineRunner:
         self.results: deque[tuple[object, str, ResultsRecord | None]] = deque()
         """(owner, workflow ID, what came of an attempt); None for one that was cancelled."""
         self.running = 0
+        self._news = host.event()
 
     def submit(self, attempts: Sequence[tuple[object, str, ActivityTask]]) -> None:
         """Start attempts: (owner, workflow ID, task). The owner comes back with the result, so a stale one can be told.
@@ -43,6 +44,12 @@ class InlineRunner:
         """Nobody waits for these (owner, attempt) any more; those that have ended are passed over."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._cancel, attempts)
+
+    def wait(self, timeout_s: float) -> None:
+        """Until there are results, or for so long."""
+        self._news.clear()
+        if not self.results:
+            self._news.wait(timeout_s)
 
     def take(self) -> list[tuple[object, str, ResultsRecord]]:
         results = []
@@ -79,6 +86,7 @@ class InlineRunner:
     async def _run(self, pulse: _InlinePulse) -> None:
         result = await self._runner.run(pulse.task, pulse.workflow_id, pulse)
         self.results.append((pulse.owner, pulse.workflow_id, result))
+        self._news.set()
 
     def _cancel(self, attempts: Sequence[tuple[object, AttemptKey]]) -> None:
         wanted = {(id(owner), key) for owner, key in attempts}

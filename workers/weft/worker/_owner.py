@@ -18,7 +18,7 @@ from weft.host import HOST, Host
 from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
-from weft.records import STATUSES, Reply, ReplyTo, ResultsRecord
+from weft.records import STATUSES, ActivityTask, Reply, ReplyTo, ResultsRecord
 from weft.topics import Namespace
 from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
@@ -45,6 +45,8 @@ _IDLE_S = 0.1
 _LEASE_STEP_S = 0.5
 """The most that one round of the loop takes from the leases."""
 _INLINE_WAIT_S = 0.001
+_EARLY_MAX = 32
+"""Of more inline activities than these, begun by one batch, none is waited for: the commit is not held up for them."""
 _COMMIT_TIMEOUT_S = 30.0
 _FENCE_TIMEOUT_S = 30.0
 _COMMITTED_TIMEOUT_S = 10.0
@@ -197,8 +199,7 @@ class PartitionOwner:
         assert self._consumer is not None, "run() opens the consumer"
         self.last_step = self._host.monotonic()
         try:
-            # While some are held, the poll is for the group's sake: what it brings is no more than is taken.
-            records = self._consumer.poll(1 if self._held else RECORDS_MAX, self._wait_s())
+            records = self._poll(self._consumer)
         except LogUnavailableError as error:
             # Nothing is in doubt, so nothing is forgotten.
             logger.warning("the log cannot be read: %s", error)
@@ -221,6 +222,17 @@ class PartitionOwner:
             self._note_success()
             self._after_commit(batch)
 
+    def _poll(self, consumer: GroupConsumer) -> list[LogRecord]:
+        """What is there; when nothing is, the wait ends with the first record or result of an inline activity."""
+        # While some are held, the poll is for the group's sake: what it brings is no more than is taken.
+        records_max, wait_s = 1 if self._held else RECORDS_MAX, self._wait_s()
+        if not (wait_s and self._inline.running):
+            return consumer.poll(records_max, wait_s)
+        records = consumer.poll(records_max, 0.0)
+        if not records:
+            self._inline.wait(min(wait_s, _INLINE_WAIT_S))
+        return records
+
     def _take_turns(self, records: list[LogRecord]) -> Batch:
         batch = Batch(self._namespace)
         room = Room(batch, self._guard, self._host)
@@ -238,6 +250,7 @@ class PartitionOwner:
         self._held.extend(served)
         room.begin_part(_RECORDS_SHARE)
         self._handle(batch, now_ms, room)
+        early_count = self._begin_early(batch)
         room.begin_part(_INLINE_SHARE)
         self._handle_inline(batch, now_ms, room)
         room.begin_part(1.0)
@@ -245,14 +258,29 @@ class PartitionOwner:
         passed_s = self._lease_time(len(records))
         for partition in serving.values():
             partition.watch_leases(batch, now_ms, passed_s, room)
+        if 0 < early_count <= _EARLY_MAX:
+            self._inline.wait(_INLINE_WAIT_S)
+            self._handle_inline(batch, now_ms, room)
+        for partition in serving.values():
             partition.flush(batch)
-        if batch.inline:
-            self._inline.submit(
-                [(serving[number], workflow_id, task) for number, workflow_id, task in batch.inline]
-            )
-        if batch.inline_stale:
-            self._inline.cancel([(serving[number], key) for number, key in batch.inline_stale])
         return batch
+
+    def _begin_early(self, batch: Batch) -> int:
+        """Begin the inline activities that follow from records alone; returns how many.
+
+        These are on the log, so the activities may run before their own scheduling is. What follows from the result of
+        an inline activity waits for the commit that makes that result durable.
+        """
+        early, batch.inline = batch.inline, []
+        self._submit(early)
+        return len(early)
+
+    def _submit(self, inline: Sequence[tuple[int, str, ActivityTask]]) -> None:
+        if inline:
+            serving = self._serving
+            self._inline.submit(
+                [(serving[number], workflow_id, task) for number, workflow_id, task in inline]
+            )
 
     def _handle(self, batch: Batch, now_ms: int, room: Room) -> None:
         """Take the turns of what was read, as far as there is room: the rest is held for the next batch."""
@@ -326,6 +354,10 @@ class PartitionOwner:
         self._metrics.transaction_seconds.observe(self._host.monotonic() - began)
 
     def _after_commit(self, batch: Batch) -> None:
+        self._submit(batch.inline)
+        if batch.inline_stale:
+            serving = self._serving
+            self._inline.cancel([(serving[number], key) for number, key in batch.inline_stale])
         for to, reply in batch.replies:
             self._reply(to, reply)
         self._replies.poll(0)
