@@ -273,3 +273,31 @@ def test_places_and_options_of_dead_letters_that_cannot_be_are_told(desk: Desk) 
     assert "go with --all" in weft("deadletters", "replay", "0@1", "--topic", "signals").stderr
     assert "mend one record" in weft("deadletters", "replay", "--all", "--key", "a").stderr
     assert "cannot run for 0 s at most" in weft(*WORKER[:-1], "0s").stderr
+
+
+def test_doctor_names_what_is_wrong_and_where(desk: Desk) -> None:
+    findings = weft("doctor", "--json").document["findings"]
+    assert [one["level"] for one in findings].count("warning") == 1
+    assert "partitions 0, 1 were never served." in weft("doctor").stdout
+    producer = desk.log.producer()
+    number = partition_of(b"busy", PARTITIONS)
+    for index in range(200):
+        value = json.dumps({"signal": "go", "id": f"s-{index}"}).encode()
+        producer.produce(desk.names.signals, number, b"busy", value)
+    producer.produce(desk.names.signals, 1 - number, b"calm", b"{")
+    assert producer.flush(10) == 0
+    producer.close()
+    with serving(desk.folder, *WORKER) as process:
+        process.says("serving on")
+        until(lambda: "dead letters in the last hour." in weft("doctor").stdout, "dead letters")
+    told = weft("doctor").stdout
+    assert "2 partitions were last claimed by 1 workers: w1" in told
+    assert f"workflow 'busy' gets 100% of the signals of partition {number}" in told
+    assert f"partition {number} gets" in told
+    admin = desk.log.admin()
+    admin.delete_topics([desk.names.owners])
+    admin.close()
+    answer = weft("doctor")
+    assert answer.status == 1
+    assert "ERROR" in answer.stdout
+    assert desk.names.owners in answer.stdout

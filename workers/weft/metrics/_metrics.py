@@ -19,6 +19,7 @@ class WorkerMetrics:
             "weft_turns", "Steps of workflows that were taken", registry=self.registry
         )
         self._count_activities()
+        self._count_load()
         self._count_sizes()
         self.batch_records = Histogram(
             "weft_batch_records",
@@ -108,6 +109,19 @@ class WorkerMetrics:
         self.heartbeats = Counter(
             "weft_heartbeats",
             "Heartbeats that were written for leased attempts",
+            registry=self.registry,
+        )
+
+    def _count_load(self) -> None:
+        self.partition_records = Counter(
+            "weft_partition_records",
+            "Records that came in for workflows, by partition",
+            ["partition"],
+            registry=self.registry,
+        )
+        self.hot_key_share = Gauge(
+            "weft_hot_key_share",
+            "Part of what came in here that was one workflow's, in the last 10 s; 0 below 1,000 records",
             registry=self.registry,
         )
 

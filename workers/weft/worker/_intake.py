@@ -34,6 +34,7 @@ class Intake:
     def __init__(
         self, partition: Partition, number: int, *, namespace: Namespace, partition_count: int
     ) -> None:
+        self.record_count = 0
         self.forwarded_count = 0
         self.deadlettered: Counter[str] = Counter()
         """Records put aside, by topic."""
@@ -50,6 +51,7 @@ class Intake:
 
     def take(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
         """One record of one of the topics. Raises nothing because of what is in it."""
+        self.record_count += 1
         if record.headers or len(record.value or b"") > RECORD_BYTES_MAX:
             size_bytes = size_of(record)
             if size_bytes > RECORD_BYTES_MAX and record.topic != self._namespace.messages:

@@ -22,6 +22,7 @@ from weft.records import STATUSES, ActivityTask, Reply, ReplyTo, ResultsRecord
 from weft.topics import Namespace
 from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
+from weft.worker._hot_key import HotKey
 from weft.worker._inline import InlineRunner
 from weft.worker._partition import Partition
 from weft.worker._room import Room
@@ -104,6 +105,8 @@ class PartitionOwner:
         """Read, and left over by the last batch, which was full. Gone with their partition."""
         self._inline_results: deque[tuple[object, str, ResultsRecord]] = deque()
         self._batch_count = 0
+        self._hot_key = HotKey(namespace.name)
+        metrics.hot_key_share.set_function(lambda: self._hot_key.share)
         self._positions: dict[tuple[str, int], int] = {}
         self._assigned_at: dict[int, float] = {}
         self._joined_s = 0.0
@@ -290,6 +293,7 @@ class PartitionOwner:
             handled.append(record)
             serving[record.partition].handle(record, batch, now_ms)
         batch.read(handled)
+        self._hot_key.note(handled, self._host.monotonic())
 
     def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> None:
         self._inline_results.extend(self._inline.take())

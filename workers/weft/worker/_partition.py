@@ -318,6 +318,7 @@ class Partition:
     def report(self, metrics: WorkerMetrics) -> None:
         """Add what was counted since the last report."""
         metrics.turns.inc(self._turn.count)
+        metrics.partition_records.labels(str(self.number)).inc(self.intake.record_count)
         metrics.forwarded.inc(self.intake.forwarded_count)
         for reason, count in self.dropped.items():
             metrics.dropped.labels(reason).inc(count)
@@ -325,7 +326,7 @@ class Partition:
             metrics.deadletters.labels(topic).inc(count)
         for reason, count in self.lost.items():
             metrics.leases_lost.labels(reason).inc(count)
-        self._turn.count = self.intake.forwarded_count = 0
+        self._turn.count = self.intake.record_count = self.intake.forwarded_count = 0
         self.lost.clear()
         self.dropped.clear()
         self.intake.deadlettered.clear()
