@@ -56,10 +56,10 @@ def child(
             process.kill()
 
 
-def test_killed_worker_loses_nothing_and_what_was_committed_does_not_run_again(
+def test_killed_worker_loses_nothing_and_what_has_a_result_does_not_run_again(
     place: Place, tmp_path: Path
 ) -> None:
-    """As long as nothing is leased, everything from the first open task on runs again."""
+    """As long as nothing is leased, everything from the first open task on is read again."""
     notes, hold = tmp_path / "notes", tmp_path / "hold"
     hold.touch()
     before = [f"before-{index}" for index in range(50)]
@@ -81,8 +81,7 @@ def test_killed_worker_loses_nothing_and_what_was_committed_does_not_run_again(
 
     asyncio.run(go())
     runs = Counter(notes.read_text().split())
-    assert {name for name in names if runs[name] == 1} == set(before)
-    assert {name for name in names if runs[name] == 2} == {"slow", *after}
+    assert runs == Counter([*names, "slow"])
 
 
 @pytest.mark.requirement("R1-28")

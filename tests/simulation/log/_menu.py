@@ -56,7 +56,7 @@ EMPTY_FETCH = fault(
     "empty_fetch", 0.1, "a poll gives nothing although there are records: they are on their way"
 )
 FETCH_LATE = fault("fetch_late", 0.005, "a poll sees new records up to 2 s late")
-POLL_FAILS = fault("poll_fails", 0.001, "a poll fails, and the next one may succeed")
+POLL_FAILS = fault("poll_fails", 0.002, "a poll fails, and the next one may succeed")
 COMMITTED_FAILS = fault("committed_fails", 0.04, "committed offsets cannot be read just now")
 OFFSET_COMMIT_FAILS = fault(
     "offset_commit_fails", 0.02, "a plain commit of offsets fails, written or not"

@@ -15,7 +15,7 @@ from typing import Any
 from weft.codec import encode
 from weft.errors import CommitUnknownError, FencedError, LogError, LogFullError, LogUnavailableError
 from weft.host import HOST, Host
-from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord, TransactionalProducer
+from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
 from weft.records import STATUSES, ActivityTask, Reply, ReplyTo, ResultsRecord
@@ -25,6 +25,7 @@ from weft.worker._cells import HOT_MAX
 from weft.worker._hot_key import HotKey
 from weft.worker._inline import InlineRunner
 from weft.worker._partition import Partition
+from weft.worker._producers import ProducersInTurn
 from weft.worker._room import Room
 from weft.worker._takeover import Takeover, fence_former_owners
 from weft.worker._topic_watch import changed_count
@@ -94,7 +95,7 @@ class PartitionOwner:
         self._payloads = payloads or Payloads(namespace.name, host=host)
         self._transactional_id = f"weft-{namespace.name}-{instance_id}"
         self._topics = (namespace.signals, namespace.results, namespace.messages, namespace.queries)
-        self._producer: TransactionalProducer | None = None
+        self._producer: ProducersInTurn | None = None
         self._replies = log.producer()
         self._consumer: GroupConsumer | None = None
         self._assigned: set[int] = set()
@@ -348,7 +349,7 @@ class PartitionOwner:
             # Only the offsets call checks the generation: each partition that is written must be in it.
             signals = (self._namespace.signals, number)
             next_offsets.setdefault(signals, self._positions[signals])
-        producer = self._producer
+        producer = self._producer.next()
         producer.begin()
         for topic, partition, key, value, headers in batch.writes:
             producer.append(topic, partition, key, value, headers)
@@ -526,8 +527,8 @@ class PartitionOwner:
             self._consumer.seek(topic, number, committed.get((topic, number), FROM_START))
         self._begin_takeover(numbers)
 
-    def _new_producer(self) -> TransactionalProducer:
-        producer = self._log.transactional_producer(self._transactional_id)
+    def _new_producer(self) -> ProducersInTurn:
+        producer = ProducersInTurn(self._log, self._transactional_id)
         producer.fence(_FENCE_TIMEOUT_S)
         return producer
 

@@ -19,11 +19,11 @@ from weft.log import (
     GroupMember,
     Log,
     TopicPartition,
-    TransactionalProducer,
 )
 from weft.records import Claim
 from weft.topics import Namespace
 from weft.worker._partition import Partition
+from weft.worker._producers import ProducersInTurn, ids_of
 
 logger = logging.getLogger("weft.worker")
 
@@ -58,7 +58,7 @@ class Takeover:
 
     def claim(
         self,
-        producer: TransactionalProducer,
+        producers: ProducersInTurn,
         member: GroupMember,
         next_offsets: Mapping[TopicPartition, int],
         *,
@@ -67,12 +67,13 @@ class Takeover:
         partition_count: int,
     ) -> None:
         """Write the claims and begin to read. Raises what the producer raises; nothing is claimed then."""
+        producer = producers.next()
         producer.begin()
         for number, nonce in self._nonces.items():
             claim = encode(
                 Claim(
                     number,
-                    producer.transactional_id,
+                    producers.transactional_id,
                     instance_id,
                     nonce,
                     now_ms,
@@ -129,7 +130,7 @@ def fence_former_owners(
     finally:
         reader.close()
     holders = {claim.transactional_id for claim in claims} - {own_transactional_id}
-    for transactional_id in sorted(holders):
+    for transactional_id in sorted(one for holder in holders for one in ids_of(holder)):
         producer = log.transactional_producer(transactional_id)
         try:
             producer.fence(_FENCE_TIMEOUT_S)
