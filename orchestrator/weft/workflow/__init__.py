@@ -5,6 +5,7 @@ from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._guard import UNGUARDED, Guard, TurnInterrupted
 from weft.workflow._lines import running_line
+from weft.workflow._loop import leave_loop
 from weft.workflow._machine import ACTIVATIONS, Machine
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Workflow",
     "WorkflowInfo",
     "define",
+    "leave_loop",
     "running_line",
     "when_all",
     "when_any",

@@ -27,6 +27,8 @@ class Guard(Protocol):
 
     interrupted_count: int
     """How many calls had to be interrupted so far."""
+    has_thread: bool
+    """The thread of these calls runs no event loop of its own, so that none has to be put back after each of them."""
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Raises TurnTimeoutError when the function had to be interrupted, and what it raises itself."""
@@ -36,6 +38,7 @@ class Unguarded:
     """Nobody watches: for tests, and where time does not pass."""
 
     interrupted_count = 0
+    has_thread = False
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         function(*arguments)

@@ -38,6 +38,11 @@ class Timers(Protocol):
     def cancel_timer(self, timer_id: int) -> None: ...
 
 
+def leave_loop() -> None:
+    """After turns in a thread that runs no event loop of its own: workflows' loops do not run any more."""
+    set_running(None)
+
+
 class DurableTimerHandle(asyncio.TimerHandle):
     """What `call_later` and `call_at` return: cancelling it cancels the durable timer."""
 
@@ -47,8 +52,10 @@ class DurableTimerHandle(asyncio.TimerHandle):
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """One per run. `now_ms` is set by whoever activates it."""
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(self, timers: Timers, *, has_thread: bool = False) -> None:
+        """`has_thread`: no other kind of loop runs in its thread. Then it stays the running one until `leave_loop`."""
         self.now_ms = 0
+        self._has_thread = has_thread
         self._timers = timers
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -63,25 +70,32 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
         Raises TurnLimitError when there is no end to them.
         """
+        if self._has_thread:
+            set_running(self)
+            self._run_ready()
+            return
         outer, hooks = get_running(), sys.get_asyncgen_hooks()
         set_running(self)
         sys.set_asyncgen_hooks(None, None)
         try:
-            ready = self._ready
-            count = 0
-            while ready:
-                if count >= CALLBACKS_MAX:
-                    raise TurnLimitError(
-                        f"The workflow's code took {CALLBACKS_MAX} steps without waiting for anything that takes time: "
-                        "`asyncio.sleep(0)` in a loop does not. Wait for an activity, a timer or a signal."
-                    )
-                count += 1
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    handle._run()
+            self._run_ready()
         finally:
             sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
+
+    def _run_ready(self) -> None:
+        ready = self._ready
+        count = 0
+        while ready:
+            if count >= CALLBACKS_MAX:
+                raise TurnLimitError(
+                    f"The workflow's code took {CALLBACKS_MAX} steps without waiting for anything that takes time: "
+                    "`asyncio.sleep(0)` in a loop does not. Wait for an activity, a timer or a signal."
+                )
+            count += 1
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     @property
     def is_waiting(self) -> bool:
@@ -94,8 +108,13 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         This loop counts as the running one meanwhile: a task that a `finally` block makes is dropped here with the
         others, instead of running on the thread's own loop.
         """
+        if not self._tasks:
+            self._ready.clear()
+            return
         outer, hooks = get_running(), sys.get_asyncgen_hooks()
-        if outer is self:  # interrupted before it could be set back
+        if isinstance(
+            outer, WorkflowLoop
+        ):  # interrupted before it could be set back, or not left yet
             outer = None
         set_running(self)
         sys.set_asyncgen_hooks(None, None)

@@ -73,7 +73,7 @@ class Machine:
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.run_id = ""
-        self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # what a workflow must not do it does not have
+        self.loop = WorkflowLoop(self, has_thread=guard.has_thread)  # type: ignore[abstract]  # what a workflow must not do it does not have
         self.replaying = False
         self.started: WorkflowStarted | None = None
         self._guard = guard

@@ -375,6 +375,7 @@ class Hurried:
     """A guard as the worker has it: it counts how long it was inside, and what was fetched meanwhile."""
 
     interrupted_count = 0
+    has_thread = False
 
     def __init__(self) -> None:
         self.is_inside = False

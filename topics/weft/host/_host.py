@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import random
 import secrets
@@ -10,6 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
+
+_tokens = random.Random(secrets.token_bytes(32))  # noqa: S311  # unique, and not secret: a system call each is too slow
+os.register_at_fork(after_in_child=lambda: _tokens.seed(secrets.token_bytes(32)))
 
 
 class Event(Protocol):
@@ -76,7 +80,7 @@ class Host:
 
     def token(self) -> str:
         """16 hexadecimal digits that nobody else has."""
-        return secrets.token_hex(8)
+        return f"{_tokens.getrandbits(64):016x}"
 
 
 HOST = Host()

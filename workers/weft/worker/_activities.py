@@ -139,7 +139,7 @@ class ActivityWorker:
 
     async def _attempt(self, taken: TakenTask) -> None:
         try:
-            result = await self._runner.run(taken.task, taken.workflow_id, taken.pulse)
+            result = await self._runner.run(taken.task, taken.workflow_id, taken.pulse, self._loop)
             if result is None:
                 self._feed.note_dropped()
             else:

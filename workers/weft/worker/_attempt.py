@@ -109,7 +109,11 @@ class AttemptRunner:
         self._threads.close()
 
     async def run(
-        self, task: ActivityTask, workflow_id: str, pulse: AttemptPulse | None = None
+        self,
+        task: ActivityTask,
+        workflow_id: str,
+        pulse: AttemptPulse | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> AttemptResult | None:
         """The outcome of the attempt; None when its owner has cancelled it.
 
@@ -142,7 +146,7 @@ class AttemptRunner:
         self._running.inc()
         try:
             if activity.is_async:
-                value = await self._call_async(known, arguments, task, pulse)
+                value = await self._call_async(known, arguments, task, pulse, loop)
             else:
                 value = await self._call_in_thread(known, arguments, task, pulse)
         except _OutOfTimeError as error:
@@ -203,11 +207,16 @@ class AttemptRunner:
         raise AssertionError("the last try returns or raises")
 
     async def _call_async(
-        self, known: _Known, arguments: list[Any], task: ActivityTask, pulse: AttemptPulse
+        self,
+        known: _Known,
+        arguments: list[Any],
+        task: ActivityTask,
+        pulse: AttemptPulse,
+        loop: asyncio.AbstractEventLoop | None,
     ) -> Any:
         if pulse.cancelled:
             raise _NotWaitedForError
-        own = asyncio.current_task()
+        own = asyncio.current_task(loop)
         assert own is not None, "attempts run in asyncio tasks"
         cancelling = own.cancelling()
         clock = AttemptClock(own.get_loop(), task, pulse, own.cancel, host=self._host)

@@ -84,7 +84,7 @@ class InlineRunner:
             attempt.add_done_callback(self._attempts.pop)
 
     async def _run(self, pulse: _InlinePulse) -> None:
-        result = await self._runner.run(pulse.task, pulse.workflow_id, pulse)
+        result = await self._runner.run(pulse.task, pulse.workflow_id, pulse, self._loop)
         self.results.append((pulse.owner, pulse.workflow_id, result))
         self._news.set()
 

@@ -30,7 +30,7 @@ from weft.worker._room import Room
 from weft.worker._takeover import Takeover, fence_former_owners
 from weft.worker._topic_watch import changed_count
 from weft.worker._watchdog import TurnWatchdog
-from weft.workflow import UNGUARDED, Guard, Workflow
+from weft.workflow import UNGUARDED, Guard, Workflow, leave_loop
 
 logger = logging.getLogger("weft.worker")
 
@@ -267,6 +267,8 @@ class PartitionOwner:
             self._handle_inline(batch, now_ms, room)
         for partition in serving.values():
             partition.flush(batch)
+        if self._guard.has_thread:
+            leave_loop()
         return batch
 
     def _begin_early(self, batch: Batch) -> int:

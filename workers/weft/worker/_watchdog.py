@@ -45,6 +45,8 @@ _set_exception.argtypes = (ctypes.c_ulong, ctypes.c_void_p)
 class TurnWatchdog:
     """Guards the calls of the thread that calls `start`. Implements `weft.workflow.Guard`."""
 
+    has_thread = True
+
     def __init__(self, limit_s: float, host: Host = HOST) -> None:
         self.interrupted_count = 0
         self._limit_s = limit_s
