@@ -11,9 +11,9 @@ import pytest
 from tests.simulation.kit import simulate
 from tests.simulation.mutants import OLD_BUGS
 
-pytestmark = [pytest.mark.simulation, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.simulation, pytest.mark.timeout(400)]
 
-RUNS = 60
+RUNS = 150
 _AWAY = "leader_away,killed_after_commit,queue_full,slow_broker,delivery_unknown,kill"
 SHOWS_WITH = {
     "run_not_shown_yet_is_gone": (

@@ -60,6 +60,13 @@ async def add_inline(total: int, number: int) -> int:
     return total + number
 
 
+@activity.define(inline=True, checkpoint=False, retry=_PATIENT)
+async def add_together(total: int, number: int) -> int:
+    _note()
+    await _take_time(0.01)
+    return total + number
+
+
 @activity.define(retry=_PATIENT)
 def add_in_thread(total: int, number: int) -> int:
     _note()
@@ -107,6 +114,8 @@ async def chain(ctx: workflow.Context, length: int) -> int:
     for number in range(length):
         if number % 4 == 0:
             total = await ctx.execute_activity(add, total, number)
+        elif length % 3 == 0:
+            total = await ctx.execute_activity(add_together, total, number)
         elif number % 4 < 3:
             total = await ctx.execute_activity(add_inline, total, number)
         else:
@@ -232,4 +241,4 @@ OLD_WORKFLOWS = (
     chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
 )  # fmt: skip
 WORKFLOWS = (*OLD_WORKFLOWS, novelty)
-ACTIVITIES = (add, add_inline, add_in_thread, flaky, fill, hang, climb)
+ACTIVITIES = (add, add_inline, add_together, add_in_thread, flaky, fill, hang, climb)

@@ -36,6 +36,7 @@ class Activity(Generic[P, R]):
         timeouts: Timeouts,
         queue: str,
         inline: bool,
+        checkpoint: bool = True,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -44,6 +45,7 @@ class Activity(Generic[P, R]):
         self.timeouts = timeouts
         self.queue = queue
         self.inline = inline
+        self.checkpoint = checkpoint
         self.is_async = inspect.iscoroutinefunction(function)
         # The default's own object: records leave it out, and an activity costs a third less on the log.
         policy = retry.to_policy()
@@ -55,6 +57,11 @@ class Activity(Generic[P, R]):
         if inline and self.schedule_to_start_ms:
             raise UsageError(
                 f"activity {name} is inline and waits in no queue: schedule_to_start means nothing there"
+            )
+        if not (inline or checkpoint):
+            raise UsageError(
+                f"activity {name} goes over a queue, where every result is made durable: checkpoint=False is for "
+                "inline activities"
             )
         self._signature = inspect.signature(function)
         self._parameters = _positional_parameters(self._signature, name)
@@ -91,6 +98,7 @@ class Activity(Generic[P, R]):
             timeouts=timeouts,
             queue=queue or self.queue,
             inline=self.inline if inline is None else inline,
+            checkpoint=self.checkpoint or inline is False,
         )
 
     @property
@@ -168,6 +176,7 @@ def define(
     schedule_to_close: timedelta | float | None = ...,
     queue: str = ...,
     inline: bool = ...,
+    checkpoint: bool = ...,
 ) -> Decorator: ...
 
 
@@ -183,18 +192,23 @@ def define(
     schedule_to_close: timedelta | float | None = None,
     queue: str = "default",
     inline: bool = False,
+    checkpoint: bool = True,
 ) -> Any:
     """Make a function an activity.
 
     `timeout` bounds each attempt (start to close), `heartbeat_timeout` the time between two calls of
-    `activity.heartbeat` in it; an attempt beyond one of them has failed and is retried. `schedule_to_start` bounds the
-    time that an attempt waits on its queue, `schedule_to_close` all attempts with the pauses between them; beyond
+    `activity.heartbeat` in it; an attempt beyond one of them has failed and is retried. `schedule_to_start` bounds
+    the time that an attempt waits on its queue, `schedule_to_close` all attempts with the pauses between them; beyond
     these the activity has failed for good. Durations are timedeltas or seconds; None is without limit. `queue` names
-    the task queue whose workers run it. `inline=True` runs it in the workflow's own worker: less latency, recorded like
-    any other. Without `retry` it gets `Retry()`.
+    the task queue whose workers run it. `inline=True` runs it in the workflow's own worker: less latency, recorded
+    like any other, and durable before what follows from its result is run. With `checkpoint=False` it is not waited
+    for: steps follow one another at once and are made durable together, and a crash runs those since the last commit
+    again, in their order. Without `retry` it gets `Retry()`.
     """
     timeouts = Timeouts(timeout, heartbeat_timeout, schedule_to_start, schedule_to_close)
-    decorator = Decorator(name, retry or Retry(), timeouts, queue, inline=inline)
+    decorator = Decorator(
+        name, retry or Retry(), timeouts, queue, inline=inline, checkpoint=checkpoint
+    )
     return decorator if function is None else decorator(function)
 
 
@@ -202,13 +216,21 @@ class Decorator:
     """What `define(...)` with options returns; typed so that the function's signature survives."""
 
     def __init__(
-        self, name: str, retry: Retry, timeouts: Timeouts, queue: str, *, inline: bool
+        self,
+        name: str,
+        retry: Retry,
+        timeouts: Timeouts,
+        queue: str,
+        *,
+        inline: bool,
+        checkpoint: bool,
     ) -> None:
         self._name = name
         self._retry = retry
         self._timeouts = timeouts
         self._queue = queue
         self._inline = inline
+        self._checkpoint = checkpoint
 
     @overload
     def __call__(self, function: Callable[P, Awaitable[R]], /) -> Activity[P, R]: ...
@@ -224,4 +246,5 @@ class Decorator:
             timeouts=self._timeouts,
             queue=self._queue,
             inline=self._inline,
+            checkpoint=self._checkpoint,
         )

@@ -104,6 +104,11 @@ class AttemptRunner:
         """No plain function can be run any more: all threads are with some that do not return."""
         return self._threads.is_stuck
 
+    def makes_checkpoint(self, activity: str) -> bool:
+        """Whether what follows from its result waits until that is durable."""
+        known = self._known.get(activity)
+        return known is None or known.activity.checkpoint
+
     def close(self) -> None:
         """Let idle threads end. An attempt may still follow."""
         self._threads.close()

@@ -32,6 +32,8 @@ class Batch:
         self.replies: list[tuple[ReplyTo, Reply]] = []
         self.inline: list[tuple[int, str, ActivityTask]] = []
         """(partition, workflow ID, task) of activities to run in this process."""
+        self.checkpointed: set[str] = set()
+        """Workflows with results here that must be durable before anything else of theirs is run."""
         self.inline_stale: list[tuple[int, AttemptKey]] = []
         """(partition, attempt) of activities that need not run in this process any more."""
         self.record_count = 0

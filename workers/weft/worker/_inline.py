@@ -25,8 +25,8 @@ class InlineRunner:
         self._loop = host.event_loop()
         self._thread = host.thread(self._serve, "weft-inline")
         self._attempts: dict[asyncio.Task[None], _InlinePulse] = {}
-        self.results: deque[tuple[object, str, ResultsRecord | None]] = deque()
-        """(owner, workflow ID, what came of an attempt); None for one that was cancelled."""
+        self.results: deque[tuple[object, str, ResultsRecord | None, bool]] = deque()
+        """(owner, workflow ID, what came of an attempt, whether that is a checkpoint); None for a cancelled one."""
         self.running = 0
         self._news = host.event()
 
@@ -51,14 +51,14 @@ class InlineRunner:
         if not self.results:
             self._news.wait(timeout_s)
 
-    def take(self) -> list[tuple[object, str, ResultsRecord]]:
+    def take(self) -> list[tuple[object, str, ResultsRecord, bool]]:
         results = []
         while self.results:
-            owner, workflow_id, result = self.results.popleft()
+            owner, workflow_id, result, is_checkpoint = self.results.popleft()
             if not isinstance(result, AttemptHeartbeat):
                 self.running -= 1
             if result is not None:
-                results.append((owner, workflow_id, result))
+                results.append((owner, workflow_id, result, is_checkpoint))
         return results
 
     def close(self) -> None:
@@ -85,7 +85,8 @@ class InlineRunner:
 
     async def _run(self, pulse: _InlinePulse) -> None:
         result = await self._runner.run(pulse.task, pulse.workflow_id, pulse, self._loop)
-        self.results.append((pulse.owner, pulse.workflow_id, result))
+        is_checkpoint = self._runner.makes_checkpoint(pulse.task.activity)
+        self.results.append((pulse.owner, pulse.workflow_id, result, is_checkpoint))
         self._news.set()
 
     def _cancel(self, attempts: Sequence[tuple[object, AttemptKey]]) -> None:
@@ -121,4 +122,4 @@ class _InlinePulse(AttemptPulse):
             news = self.take_news()
             if news is not NULL:
                 beat = AttemptHeartbeat(*self.key, details=news)
-                self._runner.results.append((self.owner, self.workflow_id, beat))
+                self._runner.results.append((self.owner, self.workflow_id, beat, True))

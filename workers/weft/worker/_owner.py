@@ -47,6 +47,8 @@ _IDLE_S = 0.1
 _LEASE_STEP_S = 0.5
 """The most that one round of the loop takes from the leases."""
 _INLINE_WAIT_S = 0.001
+_TOGETHER_S = 0.02
+"""How long inline activities without checkpoints go on within one batch: what a crash repeats of them."""
 _EARLY_MAX = 32
 """Of more inline activities than these, begun by one batch, none is waited for: the commit is not held up for them."""
 _COMMIT_TIMEOUT_S = 30.0
@@ -104,7 +106,7 @@ class PartitionOwner:
         self._fresh: list[Partition] = []
         self._held: deque[LogRecord] = deque()
         """Read, and left over by the last batch, which was full. Gone with their partition."""
-        self._inline_results: deque[tuple[object, str, ResultsRecord]] = deque()
+        self._inline_results: deque[tuple[object, str, ResultsRecord, bool]] = deque()
         self._batch_count = 0
         self._hot_key = HotKey(namespace.name)
         metrics.hot_key_share.set_function(lambda: self._hot_key.share)
@@ -194,8 +196,18 @@ class PartitionOwner:
         self._joined_s = self._host.monotonic()
 
     def on_stalled(self, partitions: Sequence[int]) -> None:
-        fenced = fence_former_owners(self._log, self._namespace, partitions, self._transactional_id)
+        try:
+            fenced = self._fence_former(partitions)
+        except LogError as error:
+            if not error.retriable:
+                raise
+            # This is told again in a moment, as long as it lasts.
+            logger.warning("nobody could be fenced for %s now: %s", list(partitions), error)
+            return
         logger.warning("fenced %s, which left transactions open on %s", fenced, list(partitions))
+
+    def _fence_former(self, partitions: Sequence[int]) -> list[str]:
+        return fence_former_owners(self._log, self._namespace, partitions, self._transactional_id)
 
     # The loop.
 
@@ -254,22 +266,32 @@ class PartitionOwner:
         self._held.extend(served)
         room.begin_part(_RECORDS_SHARE)
         self._handle(batch, now_ms, room)
-        early_count = self._begin_early(batch)
+        begun_count = self._begin_early(batch)
         room.begin_part(_INLINE_SHARE)
-        self._handle_inline(batch, now_ms, room)
+        begun_count += self._handle_inline(batch, now_ms, room)
         room.begin_part(1.0)
         self._fire_due(batch, now_ms, room)
         passed_s = self._lease_time(len(records))
         for partition in serving.values():
             partition.watch_leases(batch, now_ms, passed_s, room)
-        if 0 < early_count <= _EARLY_MAX:
-            self._inline.wait(_INLINE_WAIT_S)
-            self._handle_inline(batch, now_ms, room)
+        self._follow_inline(batch, room, begun_count)
         for partition in serving.values():
             partition.flush(batch)
         if self._guard.has_thread:
             leave_loop()
         return batch
+
+    def _follow_inline(self, batch: Batch, room: Room, begun_count: int) -> None:
+        """Take into this batch what soon comes of the inline activities that it has begun, unless they are many.
+
+        One step of a run mostly; of those that need no checkpoint, as many as there is time for.
+        """
+        deadline_s = self._host.monotonic() + _TOGETHER_S
+        while (
+            0 < begun_count <= _EARLY_MAX and room.is_left and self._host.monotonic() < deadline_s
+        ):
+            self._inline.wait(_INLINE_WAIT_S)
+            begun_count = self._handle_inline(batch, int(self._host.time() * 1000), room)
 
     def _begin_early(self, batch: Batch) -> int:
         """Begin the inline activities that follow from records alone; returns how many.
@@ -298,15 +320,27 @@ class PartitionOwner:
         batch.read(handled)
         self._hot_key.note(handled, self._host.monotonic())
 
-    def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> None:
+    def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> int:
+        """Take what came of inline activities; returns how many were begun at once because of it."""
         self._inline_results.extend(self._inline.take())
+        begun_count = 0
         for _ in range(min(INLINE_MAX, len(self._inline_results))):
             if not room.is_left:
-                return
-            owner, workflow_id, result = self._inline_results.popleft()
+                break
+            owner, workflow_id, result, is_checkpoint = self._inline_results.popleft()
             # A result that was asked for before a failed commit belongs to a past that did not happen.
-            if isinstance(owner, Partition) and self._serving.get(owner.number) is owner:
-                owner.handle_result(workflow_id, result, batch, now_ms)
+            if not isinstance(owner, Partition) or self._serving.get(owner.number) is not owner:
+                continue
+            mark = len(batch.inline)
+            owner.handle_result(workflow_id, result, batch, now_ms)
+            if is_checkpoint:
+                batch.checkpointed.add(workflow_id)
+            elif len(batch.inline) > mark and workflow_id not in batch.checkpointed:
+                following = batch.inline[mark:]
+                del batch.inline[mark:]
+                self._submit(following)
+                begun_count += len(following)
+        return begun_count
 
     def _fire_due(self, batch: Batch, now_ms: int, room: Room) -> None:
         """What is due, shared out among the partitions; another one begins every time."""
