@@ -133,6 +133,14 @@ def _never_received(_original: Callable[..., Any]) -> Callable[..., Any]:
     return has_received
 
 
+def _needs_no_proof(original: Callable[..., None]) -> Callable[..., None]:
+    def answer_query(self: Any, workflow_id: str, query: Any, batch: Any) -> None:
+        original(self, workflow_id, query, batch)
+        batch.needs_proof = False
+
+    return answer_query
+
+
 def _ready_with_partitions_only(_original: property) -> property:
     return property(lambda self: bool(self._assigned) and len(self._serving) == len(self._assigned))
 
@@ -168,6 +176,7 @@ OLD_BUGS: dict[str, tuple[tuple[Any, str, Callable[[Any], Any]], ...]] = {
         (_handle, "FRESH_S", _nothing_is_fresh),
     ),
     "repeated_signal_is_refused": ((Handle, "_has_received", _never_received),),
+    "zombie_knows_of_nothing": ((Partition, "answer_query", _needs_no_proof),),
     "spare_worker_is_never_ready": ((PartitionOwner, "ready", _ready_with_partitions_only),),
 }
 """The same for bugs that were found and mended."""

@@ -37,6 +37,8 @@ class Batch:
         self.inline_stale: list[tuple[int, AttemptKey]] = []
         """(partition, attempt) of activities that need not run in this process any more."""
         self.record_count = 0
+        self.needs_proof = False
+        """It has an answer that only the present owner may give: a commit shows who that is."""
         self.planned_bytes = 0
         """What is written here, and what the states will take that changed and are written at the end."""
         self.removals: list[tuple[str, list[str]]] = []

@@ -375,7 +375,7 @@ class PartitionOwner:
 
     def _commit(self, batch: Batch, member: GroupMember) -> None:
         only_queries = all(topic == self._namespace.queries for topic, _ in batch.next_offsets)
-        if not batch.writes and only_queries:
+        if not batch.writes and only_queries and not batch.needs_proof:
             return
         assert self._producer is not None, "run() makes the producer"
         began = self._host.monotonic()

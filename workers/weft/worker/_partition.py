@@ -450,6 +450,8 @@ class Partition:
         cell = self.cells.get(workflow_id)
         to = query.reply_to
         if cell is None or (query.run_id and query.run_id != cell.run_id):
+            # A zombie does not know what was started since. Its other answers are true, if old, or asked for again.
+            batch.needs_proof = True
             batch.reply(to, answers.unknown(to))
         else:
             self._answer_at_end(cell, to, batch)
