@@ -72,6 +72,7 @@ def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
         "producer",
         "client",
         "long",
+        "short",
         "troubles",
     ]
     untested = re.findall(r"(?<!-->\n)```(?:sh|python)\n(.*?)```", README, re.DOTALL)
@@ -97,6 +98,14 @@ def test_long_activity_runs_when_it_is_typed_as_in_the_readme(tmp_path: Path) ->
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         start = ["weft", "start", "nightly", "--input", "1000", "--wait"]
         assert "1000" in shell.run(start).split()
+
+
+def test_short_activities_run_when_they_are_typed_as_in_the_readme(tmp_path: Path) -> None:
+    (tmp_path / "bill.py").write_text(BLOCKS["short"])
+    shell = Shell(tmp_path)
+    with shell.running(["weft", "dev", "bill.py"]):
+        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
+        assert "11662" in shell.run(["weft", "start", "bill", "--input", "2", "--wait"]).split()
 
 
 @pytest.mark.kafka
