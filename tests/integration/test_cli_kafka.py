@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.integration.cli_kit import prepare, serving, weft
+from tests.support.workers import wait_until
+from weft.cli._processes import SETTLED_S
 
 pytestmark = pytest.mark.kafka
 
@@ -79,3 +83,53 @@ def test_namespace_without_topics_is_told(folder: Path, namespace: str) -> None:
         error = weft(*command, "--json").error
         assert error["error"] == "TopicError"
         assert f"weft topics create --namespace {namespace}" in error["message"]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers_of(pid: int) -> list[int]:
+    """Its worker processes, without what `multiprocessing` starts for itself."""
+    return [
+        child
+        for child in children_of(pid)
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def test_several_processes_share_the_partitions_and_a_dead_one_is_started_again(
+    folder: Path,
+) -> None:
+    assert (
+        weft(
+            "topics", "create", "--partitions", "4", "--queue", "default", "--queue", "slow"
+        ).status
+        == 0
+    )
+    options = ("--processes", "2", "--instance-id", "pod")
+    with serving(folder, "worker", "shop.py", *options) as process:
+        process.says("serving on")
+
+        def owners() -> set[str]:
+            told = weft("doctor", "--json").document["findings"]
+            return {name for one in told for name in ("pod-1", "pod-2") if name in one["what"]}
+
+        wait_until(lambda: owners() == {"pod-1", "pod-2"}, "both own partitions")
+        assert weft("start", "hello", "--input", '"Ada"', "--wait").stdout == '"Hello, ADA!"\n'
+        before = workers_of(process.process.pid)
+        assert len(before) == 2
+        time.sleep(SETTLED_S)
+        os.kill(before[0], signal.SIGKILL)
+        process.says(r"process \d ended \(signal 9\) and is started again")
+        wait_until(lambda: len(workers_of(process.process.pid)) == 2, "two again")
+        assert process.end(signal.SIGTERM) == 0
+
+
+def test_processes_that_cannot_be_started_are_told_and_end(folder: Path) -> None:
+    with serving(
+        folder, "worker", "shop.py", "--processes", "2", "--namespace", "nowhere"
+    ) as process:
+        process.says("nowhere.signals does not exist")
+        process.says(r"process \d could not be started: exit status 1")
+        assert process.process.wait(30) == 1

@@ -24,12 +24,14 @@ from tests.torture.flows import ACTIVITIES, WORKFLOWS
 from weft.cli._logging import log_of_a_worker
 from weft.codec import encode
 from weft.core import Run, next_due_ms
-from weft.log import open_log
+from weft.errors import LogUnavailableError
+from weft.log import Log, open_log
 from weft.worker import Worker
 
 CONCURRENCY = 200
 DRAIN_S = 10.0
 _ORPHAN_POLL_S = 0.5
+_STARTS_MAX = 10
 
 
 def run_fields(run: Run) -> str:
@@ -77,8 +79,19 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+async def opened(kafka: str) -> Log:
+    """A worker that finds no broker at its start ends and says so; whoever runs it starts it again, as is done here."""
+    for _ in range(_STARTS_MAX - 1):
+        try:
+            return open_log(kafka=kafka)
+        except LogUnavailableError as error:
+            logging.getLogger("torture").warning("%s", error)
+            await asyncio.sleep(1.0)
+    return open_log(kafka=kafka)
+
+
 async def serve(arguments: argparse.Namespace) -> None:
-    log = open_log(kafka=arguments.kafka)
+    log = await opened(arguments.kafka)
     owns = arguments.role == "workflows"
     worker = Worker(
         log,

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
+from typing import Annotated, Any
 
 import typer
 
 from weft.cli._context import Common, command
 from weft.cli._example import example_input
 from weft.cli._load import Definitions, load
-from weft.cli._logging import log_of_a_worker
+from weft.cli._logging import log_of_a_worker, log_to_stderr
+from weft.cli._output import Output
 from weft.cli._parse import duration
+from weft.cli._processes import Processes
 from weft.cli._settings import EMBEDDED_FILE, Settings
-from weft.errors import UsageError
+from weft.errors import UsageError, WeftError
 from weft.log import Log
 from weft.metrics import serve
 from weft.topics import Namespace, catalogue, create
 from weft.worker import Worker
 
 _GC_ALLOCATIONS = 50_000
+_SPAWN = multiprocessing.get_context("spawn")
 
 TargetArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="A Python file, or a module's dotted name.")
@@ -42,6 +49,35 @@ MetricsPortOption = Annotated[
         max=65535,
         help="Serve /metrics, /healthz and /readyz there; 0 is any free port.",
     ),
+]
+TurnMaxOption = Annotated[
+    str | None,
+    typer.Option(
+        "--turn-max",
+        metavar="DURATION",
+        help="How long workflow code may run without an await (default: 5s).",
+    ),
+]
+ProcessesOption = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        help="How many worker processes: one a core. Instance IDs end with -1, -2, ..., each has the next metrics "
+        "port.",
+    ),
+]
+HotMaxOption = Annotated[
+    int | None,
+    typer.Option(
+        "--hot-max",
+        min=1,
+        help="Workflows of each partition that are kept ready in memory (default: 20000).",
+    ),
+]
+DrainOption = Annotated[
+    str | None,
+    typer.Option("--drain", metavar="DURATION", help="How long a stop may take (default: 30s)."),
 ]
 _READY_POLL_S = 0.05
 _DEV_PARTITIONS = 4
@@ -75,28 +111,10 @@ async def worker(
     metrics_host: Annotated[
         str | None, typer.Option("--metrics-host", help="Where to listen (default: 127.0.0.1).")
     ] = None,
-    drain: Annotated[
-        str | None,
-        typer.Option(
-            "--drain", metavar="DURATION", help="How long a stop may take (default: 30s)."
-        ),
-    ] = None,
-    turn_max: Annotated[
-        str | None,
-        typer.Option(
-            "--turn-max",
-            metavar="DURATION",
-            help="How long workflow code may run without an await (default: 5s).",
-        ),
-    ] = None,
-    hot_max: Annotated[
-        int | None,
-        typer.Option(
-            "--hot-max",
-            min=1,
-            help="Workflows of each partition that are kept ready in memory (default: 20000).",
-        ),
-    ] = None,
+    drain: DrainOption = None,
+    turn_max: TurnMaxOption = None,
+    processes: ProcessesOption = 1,
+    hot_max: HotMaxOption = None,
 ) -> None:
     """Serve the workflows and activities of a file, until stopped."""
     if workflows_only and (activities_only or queue):
@@ -110,15 +128,67 @@ async def worker(
         turn_max=duration(turn_max) if turn_max else None,
         hot_max=hot_max,
     )
-    found = load(target)
-    if activities_only:
+    queues = [] if workflows_only else queue
+    served = _Served(target, activities_only, tuple(queues) if queues is not None else None)
+    if processes == 1:
+        await _work(replace(common, settings=settings), served)
+        return
+    load(target)  # what is wrong with it is told once
+
+    def start(number: int) -> BaseProcess:
+        own = _of_process(settings, number).model_dump()
+        args = (own, served, common.output.as_json, common.options, common.debug)
+        child = _SPAWN.Process(target=_work_alone, args=args, name=f"weft-{number}")
+        child.start()
+        return child
+
+    if not await Processes(processes, start, common.output.note).run():
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What a worker process serves."""
+
+    target: str
+    activities_only: bool
+    queues: tuple[str, ...] | None
+
+
+async def _work(common: Common, served: _Served) -> None:
+    found = load(served.target)
+    if served.activities_only:
         found = Definitions([], found.activities)
-    log = settings.open_log()
+    log = common.settings.open_log()
     try:
         # A workflow worker has the activities too: any of them may be called inline.
-        await _serve(common, settings, log, found, queues=[] if workflows_only else queue)
+        queues = list(served.queues) if served.queues is not None else None
+        await _serve(common, common.settings, log, found, queues=queues)
     finally:
         log.close()
+
+
+def _of_process(settings: Settings, number: int) -> Settings:
+    """One of several on this machine."""
+    instance_id = settings.instance_id and f"{settings.instance_id}-{number}"
+    port = settings.metrics_port and settings.metrics_port + number - 1
+    return settings.model_copy(update={"instance_id": instance_id, "metrics_port": port})
+
+
+def _work_alone(
+    values: dict[str, Any], served: _Served, as_json: bool, options: frozenset[str], debug: bool
+) -> None:
+    """The main function of one of several processes. `values` are its settings, which were checked before."""
+    log_to_stderr(debug=debug)
+    settings = Settings.model_construct(**values)
+    common = Common(settings, Output(as_json=as_json), options, debug)
+    try:
+        asyncio.run(_work(common, served))
+    except WeftError as error:
+        if debug:
+            raise
+        common.output.error(error)
+        sys.exit(1)
 
 
 async def dev(
