@@ -50,8 +50,9 @@ kafka-up: $(READY) ## Start a local Kafka on 127.0.0.1:19092 (WEFT_KAFKA_PORT ch
 kafka-down: $(READY) ## Stop that Kafka and delete its data.
 	$(KAFKA) down
 
-bench: $(READY) ## Run the benchmarks (BENCH_ARGS="--backend kafka --only W1,W2 --scale 0.1").
-	$(RUN) benchmarks/run.py $(BENCH_ARGS)
+bench: $(READY) ## Run all benchmarks and write their table (or BENCH_ARGS="--backend kafka --only W1,W2 --scale 0.1").
+	deploy/setup.sh
+	$(RUN) benchmarks/run.py $(or $(BENCH_ARGS),--write-table)
 
 simulate: $(READY) ## Run simulated systems with faults (SEED=n repeats one, RUNS=n, MUTANT=name breaks a rule).
 	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT)) \

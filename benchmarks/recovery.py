@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import processes, workloads
+from benchmarks.processes import Process
+from benchmarks.stage import Line, Stage, line, say
 
 from weft.client import Client
 from weft.topics import partition_of
@@ -37,10 +37,6 @@ _STARTS_AT_A_TIME = 50
 _PAYLOAD = "x" * 100
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 @dataclass
 class Marks:
     """The file in which every activity notes its begin and its end."""
@@ -54,20 +50,18 @@ class Marks:
         return Counter(activity for found, activity in lines if found == kind)
 
 
-async def w6(
-    client: Client, backend: str, options: Sequence[str], scale: float
-) -> list[dict[str, Any]]:
+async def w6(stage: Stage) -> AsyncIterator[Line]:
     """One line for the work that was interrupted, one for each way to be served again."""
-    return [
-        await _interrupted(client, backend, options, max(10, int(WORKFLOWS * scale))),
-        await _served_again(client, backend, options, "restart under the same instance ID"),
-        await _served_again(client, backend, options, "takeover by another worker"),
-    ]
+    namespace = stage.new_namespace()
+    options = stage.options(namespace)
+    async with Client(stage.log, namespace=namespace) as client:
+        yield await _interrupted(stage, client, options)
+        yield await _served_again(stage, client, options, "restart under the same instance ID")
+        yield await _served_again(stage, client, options, "takeover by another worker")
 
 
-async def _interrupted(
-    client: Client, backend: str, options: Sequence[str], count: int
-) -> dict[str, Any]:
+async def _interrupted(stage: Stage, client: Client, options: Sequence[str]) -> Line:
+    count = stage.count(WORKFLOWS, 10)
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as folder:
         marks = Marks(Path(folder) / "marks")
         env = {workloads.MARKS: str(marks.file)}
@@ -78,30 +72,30 @@ async def _interrupted(
             say(f"W6, {count} workflows")
             name = secrets.token_hex(4)
             total = count * workloads.STEPS
-            # In a thread of its own: this one is busy with starting.
-            killing = asyncio.create_task(
-                asyncio.to_thread(_kill_at, worker, marks, int(KILL_AT * total), own, env)
-            )
-            runs = await _start(client, name, count)
-            killed = await killing
-            worker = killed.successor
-            results = await asyncio.gather(*runs, return_exceptions=True)
-            heard_s = time.time() - killed.time_s
-            last_activity_s = marks.file.stat().st_mtime - killed.time_s
+            with stage.measured({}) as span:
+                # In a thread of its own: this one is busy with starting.
+                killing = asyncio.create_task(
+                    asyncio.to_thread(_kill_at, worker, marks, int(KILL_AT * total), own, env)
+                )
+                runs = await _start(client, name, count)
+                killed = await killing
+                worker = killed.successor
+                results = await asyncio.gather(*runs, return_exceptions=True)
+                heard_s = time.time() - killed.time_s
             done = marks.counts("e")
-            return {
-                "workload": "W6",
-                "variant": f"kill -9 at {KILL_AT:.0%}, restart at once",
-                "backend": backend,
-                "workflows": count,
-                "seconds": round(heard_s, 2),
-                "last_activity_s": round(last_activity_s, 2),
-                "lost": sum(result != _PAYLOAD for result in results),
-                "activities": total,
-                "ended_at_kill": killed.ended.total(),
-                "running_at_kill": len(killed.begun - killed.ended),
-                "finished_twice": sum(times > 1 for times in done.values()),
-            }
+            return line(
+                "W6",
+                f"kill -9 at {KILL_AT:.0%}, restart at once",
+                span,
+                workflows=count,
+                seconds=round(heard_s, 2),
+                last_activity_s=round(marks.file.stat().st_mtime - killed.time_s, 2),
+                lost=sum(result != _PAYLOAD for result in results),
+                activities=total,
+                ended_at_kill=killed.ended.total(),
+                running_at_kill=len(killed.begun - killed.ended),
+                finished_twice=sum(times > 1 for times in done.values()),
+            )
         finally:
             processes.stop([worker])
 
@@ -113,11 +107,11 @@ class Killed:
     time_s: float
     begun: Counter[str]
     ended: Counter[str]
-    successor: subprocess.Popen[bytes]
+    successor: Process
 
 
 def _kill_at(
-    worker: subprocess.Popen[bytes],
+    worker: Process,
     marks: Marks,
     ended_count: int,
     options: Sequence[str],
@@ -147,37 +141,40 @@ async def _start(client: Client, name: str, count: int) -> list[asyncio.Task[Any
     return runs
 
 
-async def _served_again(
-    client: Client, backend: str, options: Sequence[str], variant: str
-) -> dict[str, Any]:
+async def _served_again(stage: Stage, client: Client, options: Sequence[str], variant: str) -> Line:
     """Two workers; one is killed. The slowest partition counts, from the kill and from the new process' start."""
     is_restart = variant.startswith("restart")
     seconds: list[float] = []
-    for repeat in range(REPEATS):
-        say(f"W6, {variant}, {repeat + 1} of {REPEATS}")
-        names = [f"{secrets.token_hex(3)}-{number}" for number in range(2)]
-        workers = [processes.start_worker([*options, "--instance-id", name]) for name in names]
-        try:
-            await _warm_up(client)
-            await asyncio.sleep(3.0)  # until both have their share
-            await _warm_up(client)
-            workers[0].kill()
-            workers[0].wait()
-            killed_s = time.perf_counter()
-            if is_restart:
-                workers[0] = processes.start_worker([*options, "--instance-id", names[0]])
-            await _warm_up(client)
-            seconds.append(time.perf_counter() - killed_s)
-        finally:
-            processes.stop(workers)
-    return {
-        "workload": "W6",
-        "variant": variant,
-        "backend": backend,
-        "session_timeout_s": SESSION_TIMEOUT_S,
-        "served_again_s": round(statistics.median(seconds), 2),
-        "served_again_s_max": round(max(seconds), 2),
-    }
+    with stage.measured({}) as span:
+        for repeat in range(REPEATS):
+            say(f"W6, {variant}, {repeat + 1} of {REPEATS}")
+            seconds.append(await _served_again_once(client, options, is_restart=is_restart))
+    return line(
+        "W6",
+        variant,
+        span,
+        session_timeout_s=SESSION_TIMEOUT_S,
+        served_again_s=round(statistics.median(seconds), 2),
+        served_again_s_max=round(max(seconds), 2),
+    )
+
+
+async def _served_again_once(client: Client, options: Sequence[str], *, is_restart: bool) -> float:
+    names = [f"{secrets.token_hex(3)}-{number}" for number in range(2)]
+    workers = [processes.start_worker([*options, "--instance-id", name]) for name in names]
+    try:
+        await _warm_up(client)
+        await asyncio.sleep(3.0)  # until both have their share
+        await _warm_up(client)
+        workers[0].kill()
+        workers[0].wait()
+        killed_s = time.perf_counter()
+        if is_restart:
+            workers[0] = processes.start_worker([*options, "--instance-id", names[0]])
+        await _warm_up(client)
+        return time.perf_counter() - killed_s
+    finally:
+        processes.stop(workers)
 
 
 async def _warm_up(client: Client) -> None:
