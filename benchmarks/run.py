@@ -29,6 +29,7 @@ from benchmarks.stage import Line, Stage, open_stage, say  # noqa: E402
 from benchmarks.throughput import w1, w9  # noqa: E402
 from benchmarks.timers import w10  # noqa: E402
 
+Keep = Callable[[Line], None]
 BACKENDS = ("kafka", "embedded")
 WORKLOADS: dict[str, Callable[[Stage], AsyncIterator[Line]]] = {
     "W1": w1,
@@ -46,7 +47,7 @@ WORKLOADS: dict[str, Callable[[Stage], AsyncIterator[Line]]] = {
 }
 
 
-async def measure(stage: Stage, only: Sequence[str]) -> list[str]:
+async def measure(stage: Stage, only: Sequence[str], keep: Keep) -> list[str]:
     """Run these workloads, in order; returns those that failed (standard error says how)."""
     failed = []
     if stage.backend == "kafka":
@@ -55,29 +56,37 @@ async def measure(stage: Stage, only: Sequence[str]) -> list[str]:
     for name in only:
         try:
             async for figures in WORKLOADS[name](stage):
-                _emit(stage, figures)
+                stage.lines.append(_stamped(stage, figures))
+                keep(stage.lines[-1])
         except Exception:  # noqa: BLE001  # the others are measured all the same
             failed.append(name)
             say(f"{name} failed:\n{traceback.format_exc()}")
     return failed
 
 
-def _emit(stage: Stage, figures: Line) -> None:
+def _stamped(stage: Stage, figures: Line) -> Line:
     stamp: Line = {"backend": stage.backend, "scale": stage.scale, "date": today()}
-    done = {"workload": figures["workload"], "variant": figures["variant"], **stamp, **figures}
-    stage.lines.append(done)
-    print(json.dumps(done), flush=True)
+    return {"workload": figures["workload"], "variant": figures["variant"], **stamp, **figures}
 
 
-def run(backends: Sequence[str], only: Sequence[str], scale: float) -> tuple[list[Line], list[str]]:
-    """Returns all lines, and what failed."""
-    lines, failed = [machine()], list[str]()
-    print(json.dumps(lines[0]), flush=True)
+def run(backends: Sequence[str], only: Sequence[str], scale: float, keep: Keep) -> list[str]:
+    """Every line goes to `keep` at once; returns what failed."""
+    keep(machine())
+    failed: list[str] = []
     for backend in backends:
         with open_stage(backend, scale) as stage:
-            failed += [f"{name} ({backend})" for name in asyncio.run(measure(stage, only))]
-            lines += stage.lines
-    return lines, failed
+            failed += [f"{name} ({backend})" for name in asyncio.run(measure(stage, only, keep))]
+    return failed
+
+
+def _print(line: Line) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _print_and_write(line: Line) -> None:
+    """Also when the run is broken off, what was measured stands in the table."""
+    _print(line)
+    table.write([line])
 
 
 def main() -> int:
@@ -97,9 +106,8 @@ def main() -> int:
     if arguments.write_table and arguments.scale != 1.0:
         parser.error("the table is of full size: --write-table goes without --scale")
     backends = [arguments.backend] if arguments.backend else BACKENDS
-    lines, failed = run(backends, only, arguments.scale)
-    if arguments.write_table:
-        table.write(lines)
+    keep = _print_and_write if arguments.write_table else _print
+    failed = run(backends, only, arguments.scale, keep)
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
