@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +39,9 @@ _SETTLE_S = 2.0
 _COMMIT_TIMEOUT_S = 30.0
 _NOT_COMPACTED_YET = {"min.compaction.lag.ms": str(50 * 60_000)}
 """Longer than all of it takes, and less than the topic's `max.compaction.lag.ms`."""
+_COMPACTED_NOW = {"min.compaction.lag.ms": "0", "segment.ms": "1000"}
+_WRITTEN_AGAIN = range(1, 100)
+"""Workflows enough to have one on each partition; the first one has ended by then."""
 _COMPACTION_TIMEOUT_S = 1200.0
 _COMPACTION_POLL_S = 2.0
 
@@ -67,20 +69,24 @@ async def w7(stage: Stage) -> AsyncIterator[Line]:
     count = stage.count(WORKFLOWS, 100)
     empty = await _load(stage, stage.new_namespace(PARTITIONS), 0)
     once = stage.new_namespace(PARTITIONS)
-    await _write(stage, once, count, [UPDATES])
+    await _write(stage, once, range(count), [UPDATES])
     yield await _variant(stage, once, "written once", count, empty)
     updated = stage.new_namespace(PARTITIONS, _NOT_COMPACTED_YET)
-    await _write(stage, updated, count, range(UPDATES + 1))
+    await _write(stage, updated, range(count), range(UPDATES + 1))
     yield await _variant(stage, updated, f"{UPDATES} updates each, not compacted", count, empty)
     await _compact(stage, updated)
-    yield await _variant(stage, updated, f"{UPDATES} updates each, compacted", count, empty)
+    variant = f"{UPDATES} updates each, compacted"
+    yield await _variant(stage, updated, variant, count, empty, ended=1)
 
 
-async def _variant(stage: Stage, namespace: str, variant: str, count: int, empty: Loaded) -> Line:
+async def _variant(
+    stage: Stage, namespace: str, variant: str, count: int, empty: Loaded, *, ended: int = 0
+) -> Line:
+    """`ended`: so many of the workflows have ended since they were written."""
     say(f"W7, {variant}")
-    loaded = await _load(stage, namespace, count)
+    loaded = await _load(stage, namespace, count, ended)
     on_log = len(_heads().head(0)) + len(workflow_id_of(0))
-    loading_s = max(loaded.span.seconds - empty.span.seconds, 0.001)
+    loading_s = max(loaded.span.seconds - empty.span.seconds, loaded.assigned_to_served_s)
     per_workflow = (loaded.memory_bytes - empty.memory_bytes) / count
     return line(
         "W7",
@@ -98,7 +104,7 @@ async def _variant(stage: Stage, namespace: str, variant: str, count: int, empty
     )
 
 
-async def _load(stage: Stage, namespace: str, count: int) -> Loaded:
+async def _load(stage: Stage, namespace: str, count: int, ended: int = 0) -> Loaded:
     """Start a worker, wait until it is ready, look at it, have one of the workflows finished by it, stop it."""
     port = processes.free_port()
     worker = processes.start_worker(
@@ -107,12 +113,12 @@ async def _load(stage: Stage, namespace: str, count: int) -> Loaded:
     try:
         with stage.measured({"workflow_worker": worker}) as span:
             await processes.wait_until_ready(worker, port, _READY_TIMEOUT_S)
-        await processes.wait_for_runs(port, count, WAIT_S)
+        await processes.wait_for_runs(port, count - ended, WAIT_S)
         await asyncio.sleep(_SETTLE_S)
         metrics = await asyncio.to_thread(processes.scrape, port)
         loaded = _looked_at(worker, metrics, span)
         if count:
-            await _finish_one(stage, namespace, secrets.randbelow(count))
+            await _finish_one(stage, namespace, ended)
         return loaded
     finally:
         processes.stop([worker])
@@ -142,27 +148,33 @@ async def _finish_one(stage: Stage, namespace: str, number: int) -> None:
 # Writing the state.
 
 
-async def _write(stage: Stage, namespace: str, count: int, updates: Sequence[int]) -> None:
-    say(f"W7, writing {count * len(updates):,} records")
+async def _write(
+    stage: Stage, namespace: str, numbers: Sequence[int], updates: Sequence[int]
+) -> None:
+    say(f"W7, writing {len(numbers) * len(updates):,} records")
     began_s = time.perf_counter()
-    await asyncio.to_thread(_write_state, stage, namespace, count, updates)
+    await asyncio.to_thread(_write_state, stage, namespace, numbers, updates)
     say(f"W7, written after {time.perf_counter() - began_s:.0f} s")
 
 
-def _write_state(stage: Stage, namespace: str, count: int, updates: Sequence[int]) -> None:
+def _write_state(
+    stage: Stage, namespace: str, numbers: Sequence[int], updates: Sequence[int]
+) -> None:
     """One record for each workflow, then the next for each: as updates come that are spread over time."""
     topic, heads = Namespace(namespace).state, _heads()
-    keys = [workflow_id_of(number).encode() for number in range(count)]
-    partitions = [partition_of(key, PARTITIONS) for key in keys]
+    keys = [workflow_id_of(number).encode() for number in numbers]
+    places = [
+        (number, partition_of(key, PARTITIONS), key)
+        for number, key in zip(numbers, keys, strict=True)
+    ]
     producer = stage.log.transactional_producer(f"bench-{namespace}")
     try:
         producer.fence(_COMMIT_TIMEOUT_S)
         for update in updates:
-            for first in range(0, count, _BATCH_RECORDS):
+            for first in range(0, len(places), _BATCH_RECORDS):
                 producer.begin()
-                for number in range(first, min(first + _BATCH_RECORDS, count)):
-                    value = heads.head(number, update)
-                    producer.append(topic, partitions[number], keys[number], value)
+                for number, partition, key in places[first : first + _BATCH_RECORDS]:
+                    producer.append(topic, partition, key, heads.head(number, update))
                 producer.commit(_COMMIT_TIMEOUT_S)
     finally:
         producer.close()
@@ -178,6 +190,8 @@ async def _compact(stage: Stage, namespace: str) -> None:
         await asyncio.to_thread(stage.log.compact)
     else:
         await asyncio.to_thread(_allow_compaction, stage.where["kafka"], namespace)
+        # The segment that is written to is never cleaned: with these a new one begins, on every partition.
+        await _write(stage, namespace, _WRITTEN_AGAIN, [UPDATES])
     while not await asyncio.to_thread(_is_compacted, stage, namespace):
         if time.perf_counter() - began_s > _COMPACTION_TIMEOUT_S:
             raise BenchmarkError(
@@ -190,9 +204,9 @@ async def _compact(stage: Stage, namespace: str) -> None:
 def _allow_compaction(address: str, namespace: str) -> None:
     admin = AdminClient({"bootstrap.servers": address})
     resource = ConfigResource(ResourceType.TOPIC, Namespace(namespace).state)
-    for name in _NOT_COMPACTED_YET:
+    for name, value in _COMPACTED_NOW.items():
         resource.add_incremental_config(
-            ConfigEntry(name, "0", incremental_operation=AlterConfigOpType.SET)
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         )
     for future in admin.incremental_alter_configs([resource]).values():
         future.result()

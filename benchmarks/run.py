@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -106,6 +107,7 @@ def main() -> int:
     if arguments.write_table and arguments.scale != 1.0:
         parser.error("the table is of full size: --write-table goes without --scale")
     backends = [arguments.backend] if arguments.backend else BACKENDS
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with what was started
     keep = _print_and_write if arguments.write_table else _print
     failed = run(backends, only, arguments.scale, keep)
     if failed:
