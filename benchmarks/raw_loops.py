@@ -23,6 +23,8 @@ from weft.log.kafka._settings import ClientSettings
 from weft.topics import Namespace
 
 RECORDS_MAX = 1000
+PRODUCERS = 2
+"""They take turns, as a worker's do: the next transaction does not wait for the markers of the last one."""
 REPLIES_PARTITION = 0
 _POLL_S = 0.1
 _COMMIT_S = 0.1
@@ -83,8 +85,12 @@ class OwnerLoop:
         self._inline = inline
         self._consumer = shape.consumer(shape.names.signals, shape.names.results)
         self._replies = shape.plain()
-        self._producer = Producer(shape.settings.transactional(f"{shape.names.name}-raw", 10.0))
-        self._producer.init_transactions(_TIMEOUT_S)
+        self._producers = [
+            Producer(shape.settings.transactional(f"{shape.names.name}-raw-{number}", 10.0))
+            for number in range(PRODUCERS)
+        ]
+        for producer in self._producers:
+            producer.init_transactions(_TIMEOUT_S)
         self._offsets: dict[tuple[str, int], TopicPartition] = {}
         self._tokens: list[tuple[int, bytes, int]] = []
         """(partition, key, steps done) of what an inline activity has answered."""
@@ -100,21 +106,23 @@ class OwnerLoop:
             return
         for offset in offsets_after(messages):
             self._offsets[offset.topic, offset.partition] = offset
-        self._producer.begin_transaction()
-        ended = [key for partition, key, steps in turns if self._turn(partition, key, steps)]
-        self._producer.send_offsets_to_transaction(
+        self._producers.reverse()
+        producer = self._producers[0]
+        producer.begin_transaction()
+        ended = [key for turn in turns if (key := self._turn(producer, *turn))]
+        producer.send_offsets_to_transaction(
             offsets_after(messages) or list(self._offsets.values()),
             self._consumer.consumer_group_metadata(),
         )
-        self._producer.commit_transaction(_TIMEOUT_S)
+        producer.commit_transaction(_TIMEOUT_S)
         for key in ended:
             reply = self._shape.by_steps["replies"][STEPS]
             self._replies.produce(self._shape.names.replies, reply, key, REPLIES_PARTITION)
         self._replies.poll(0)
 
-    def _turn(self, partition: int, key: bytes, steps: int) -> bool:
-        """Whether it was the last one."""
-        shape, produce = self._shape, self._producer.produce
+    def _turn(self, producer: Producer, partition: int, key: bytes, steps: int) -> bytes:
+        """The key when it was the last one, or nothing."""
+        shape, produce = self._shape, producer.produce
         produce(shape.names.state, shape.by_steps["state"][steps], key, partition)
         is_last = steps == STEPS
         if steps == 0 or is_last:
@@ -123,7 +131,7 @@ class OwnerLoop:
             self._tokens.append((partition, key, steps + 1))
         elif not is_last:
             produce(shape.tasks, shape.by_steps["tasks.default"][steps], key, partition)
-        return is_last
+        return key if is_last else b""
 
 
 class ActivityLoop:
