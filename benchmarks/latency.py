@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from benchmarks import processes
 from benchmarks.stage import INLINE, PAYLOAD, QUEUED, WAIT_S, Bench, Line, Served, line, say
-from benchmarks.workloads import SIGNAL, Many, Timing, fan, march
+from benchmarks.workloads import ECHOES, SIGNAL, Many, Timing, fan, march
 
 W2_RUNS, W2_WARMUP = 500, 50
 SINGLES = {QUEUED: "single", INLINE: "single_inline"}
@@ -74,7 +74,7 @@ async def w3(bench: Bench) -> AsyncIterator[Line]:
 
 async def _fan_out(bench: Bench, variant: str, count: int) -> float:
     began_s = time.perf_counter()
-    many = Many(PAYLOAD, count, inline=variant == INLINE)
+    many = Many(PAYLOAD, count, variant)
     right = await bench.client.execute(fan, many, wait_s=WAIT_S)
     if right != count:
         raise processes.BenchmarkError(f"{right} of {count} activities returned their input")
@@ -111,7 +111,7 @@ async def _signal_to_result(bench: Bench) -> float:
 async def w5(bench: Bench) -> AsyncIterator[Line]:
     """One workflow with thousands of sequential activities: a step at the end should cost what the first ones do."""
     for full in W5_STEPS:
-        for variant in (QUEUED, INLINE):
+        for variant in ECHOES:
             steps = bench.stage.count(full, 20)
             say(f"W5 {variant}, {steps} steps")
             await _march(bench, variant, W5_WARMUP, 1)
@@ -132,5 +132,5 @@ async def w5(bench: Bench) -> AsyncIterator[Line]:
 
 
 async def _march(bench: Bench, variant: str, steps: int, window: int) -> Timing:
-    many = Many(PAYLOAD, steps, inline=variant == INLINE, window=window)
+    many = Many(PAYLOAD, steps, variant, window)
     return await bench.client.execute(march, many, wait_s=_W5_WAIT_S)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.stage import INLINE, QUEUED, Line
+from benchmarks.workloads import ECHOES
 
 PEERS = (
     "Restate 1.7, `ctx.run`",
@@ -127,8 +128,9 @@ def _latencies() -> Iterator[Row]:
         "W5", figure, f"{INLINE}, 2,000 steps", steps,
         _in_process("2.1 / 2.0", "3.9-6.2 / 3.9-4.9"),
     )  # fmt: skip
-    yield Row("W5", figure, f"{QUEUED}, 50,000 steps", steps)
-    yield Row("W5", figure, f"{INLINE}, 50,000 steps", steps)
+    yield Row("W5", figure, f"{INLINE}, no checkpoints, 2,000 steps", steps)
+    for variant in ECHOES:
+        yield Row("W5", figure, f"{variant}, 50,000 steps", steps)
 
 
 def _recovery() -> Iterator[Row]:

@@ -34,6 +34,19 @@ async def echo_inline(text: str) -> str:
     return text
 
 
+@activity.define(inline=True, checkpoint=False)
+async def echo_unchecked(text: str) -> str:
+    return text
+
+
+ECHOES = {
+    "queued": echo,
+    "inline": echo_inline,
+    "inline, no checkpoints": echo_unchecked,
+}
+"""By variant."""
+
+
 @workflow.define
 async def chain(ctx: workflow.Context, text: str) -> str:
     for _ in range(STEPS):
@@ -75,18 +88,18 @@ async def timed(ctx: workflow.Context, text: str) -> str:
 
 @dataclass
 class Many:
-    """One workflow with `count` activities. Sequential ones are timed in windows of `window` steps."""
+    """One workflow with `count` activities of one of `ECHOES`. Sequential ones are timed in windows of `window`."""
 
     text: str
     count: int
-    inline: bool
+    variant: str
     window: int = 0
 
 
 @workflow.define
 async def fan(ctx: workflow.Context, many: Many) -> int:
     """All at once; returns how many came back as they should."""
-    chosen = echo_inline if many.inline else echo
+    chosen = ECHOES[many.variant]
     activities = [ctx.execute_activity(chosen, many.text) for _ in range(many.count)]
     return sum([await result == many.text for result in activities])
 
@@ -103,7 +116,7 @@ class Timing:
 @workflow.define
 async def march(ctx: workflow.Context, many: Many) -> Timing:
     """One after the other. It looks at the real clock: a replay could not repeat that, so it refuses to be replayed."""
-    chosen = echo_inline if many.inline else echo
+    chosen = ECHOES[many.variant]
     text = many.text
     marks = [time.perf_counter()]
     for _ in range(many.count):

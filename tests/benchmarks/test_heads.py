@@ -22,7 +22,7 @@ def decoded(number: int, update: int = UPDATES) -> Head:
 @pytest.mark.parametrize("number", [0, 1, 777_777])
 def test_head_is_what_its_owner_would_write(number: int) -> None:
     head = decoded(number)
-    cell = Cell(workflow_id_of(number), head)
+    cell = Cell(workflow_id_of(number), HEADS.head(number))
     assert cell.warm().run_id == head.run_id == run_id_of(number)
     assert cell.encode_head() == HEADS.head(number)
     assert head.status == "running"
@@ -35,7 +35,7 @@ def test_each_update_is_one_event_more_and_the_last_has_two_kilobytes() -> None:
 
 
 def test_code_goes_on_from_the_head_when_it_is_replayed() -> None:
-    cell = Cell(workflow_id_of(3), decoded(3))
+    cell = Cell(workflow_id_of(3), HEADS.head(3))
     (first, *_) = events = cell.history()
     assert isinstance(first, WorkflowStarted)
     machine = Machine(patient, cell.workflow_id)
