@@ -80,6 +80,7 @@ def _shape(stage: Stage, done: Line) -> Line:
     sizes = {
         topic: max(1, round(each["bytes"] / each["records"]) - KEY_LENGTH)
         for topic, each in done["topics"].items()
+        if each["records"]
     }
     return {"address": stage.where["kafka"], "namespace": stage.new_namespace(), "sizes": sizes}
 
