@@ -37,7 +37,12 @@ ROWS = (
     Row("W2 p50 / p99 ms", "W2", ("p50_ms", "p99_ms")),
     Row("W3 s", "W3", ("seconds",)),
     Row("W4 p50 / p99 ms", "W4", ("p50_ms", "p99_ms")),
-    Row("W5 ms per step, first / last 200", "W5", ("first_ms_per_step", "last_ms_per_step")),
+    Row(
+        "W5 ms per step, first / last 200 of 2,000",
+        "W5",
+        ("first_ms_per_step", "last_ms_per_step"),
+        "2,000 steps",
+    ),
     Row("W6 s from the kill until all results", "W6", ("seconds",)),
     Row("W6 lost / finished twice", "W6", ("lost", "finished_twice")),
 )
@@ -45,7 +50,8 @@ ROWS = (
 
 def table(lines: Sequence[Line]) -> str:
     """Markdown: a column for each system and way of running, in the order in which they come."""
-    columns = list(dict.fromkeys(column_of(line) for line in lines))
+    known = {row.workload for row in ROWS}
+    columns = list(dict.fromkeys(column_of(one) for one in lines if one.get("workload") in known))
     rows = [("", *columns)]
     rows += [(row.title, *(cell(row, column, lines) for column in columns)) for row in ROWS]
     rows.append(
@@ -68,7 +74,9 @@ def cell(row: Row, column: str, lines: Iterable[Line]) -> str:
     found = [
         line
         for line in lines
-        if line["workload"] == row.workload and column_of(line) == column and _has_part(line, row)
+        if line.get("workload") == row.workload
+        and column_of(line) == column
+        and _has_part(line, row)
     ]
     for line in found:
         if all(key in line for key in row.keys):
@@ -88,5 +96,6 @@ def _text(figure: object) -> str:
 
 
 def _others(column: str, lines: Iterable[Line]) -> str:
-    cores = [line.get("others_cores") for line in lines if column_of(line) == column]
+    of_column = (line for line in lines if "workload" in line and column_of(line) == column)
+    cores = [line.get("others_cores") for line in of_column]
     return _text(max((one for one in cores if isinstance(one, int | float)), default=NOT_MEASURED))

@@ -52,7 +52,9 @@ def test_peer_that_is_not_to_be_had_is_told_and_the_next_one_goes_on(
 ) -> None:
     """The environment's Python of the second is a program that prints one line."""
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho \'{"variant": "memory", "p50_ms": 1.0, "p99_ms": 2.0}\'\n')
+    python.write_text(
+        '#!/bin/sh\necho \'{"system": "Linux", "variant": "memory", "p50_ms": 1.0, "p99_ms": 2.0}\'\n'
+    )
     python.chmod(0o755)
 
     def installed(name: str) -> Path:

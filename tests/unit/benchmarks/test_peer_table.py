@@ -16,6 +16,8 @@ def line(system: str, workload: str, variant: str, **figures: object) -> Line:
 
 def test_table_has_a_column_for_each_system_and_way_of_running() -> None:
     lines = [
+        {"system": "weft", "workload": "machine", "variant": ""},
+        {"system": "restate", "error": "not installed"},
         line("weft", "W2", "queued", **LATENCY, others_cores=0.02),
         line("weft", "W2", "inline", **LATENCY, others_cores=0.01),
         line("dbos", "W1", "in process, 200 in flight", activities_per_s=1165, others_cores=0.1),
@@ -51,6 +53,15 @@ def test_cell_tells_figures_or_why_there_are_none(
         line("temporal", "W2", "memory", **figures),
     ]
     assert cell(W2, "temporal, memory", lines) == expected
+
+
+def test_only_the_shorter_of_weft_s_long_histories_is_compared() -> None:
+    lines = [
+        line("weft", "W5", f"queued, {steps} steps", first_ms_per_step=first, last_ms_per_step=5.0)
+        for steps, first in (("50,000", 4.0), ("2,000", 4.5))
+    ]
+    (w5,) = (row for row in ROWS if row.workload == "W5")
+    assert cell(w5, "weft, queued", lines) == "4.5 / 5.0"
 
 
 def test_lines_of_weft_that_name_no_way_are_of_queued_activities() -> None:
