@@ -25,7 +25,7 @@ from benchmarks.peers.servers import HOST
 from dbos import DBOS, DBOSClient
 
 BACKEND = "postgresql"
-IN_PROCESS, QUEUED = "in process", "through a queue"
+IN_PROCESS, QUEUED = "steps", "steps, through a queue"
 _HOME = Path(sys.prefix).parent
 _USER = "bench"
 _QUEUE = "bench"
@@ -43,7 +43,7 @@ async def echo(text: str) -> str:
 
 @DBOS.step()
 async def slow(text: str, number: int, step: int) -> str:
-    return await workloads.slow(text, number, step)
+    return await workloads.sleep_and_mark(text, number, step)
 
 
 @DBOS.workflow()
@@ -100,6 +100,7 @@ async def started(variant: str, folder: Path) -> AsyncIterator[workloads.Peer]:
         if variant == QUEUED:
             queued = Queued(postgres.pid, address, folder / "worker.log")
             try:
+                await servers.until_it_answers(queued.ask, postgres, log)
                 yield queued
             finally:
                 queued.end()
@@ -153,6 +154,10 @@ class Queued:
         self._postgres_pid, self._address, self._log = postgres_pid, address, log
         self._worker = servers.start_worker("dbos", log, address)
         self._client = DBOSClient(system_database_url=address)
+
+    async def ask(self) -> None:
+        """Fails until the worker has made the tables."""
+        await self._client.list_workflows_async(limit=1)
 
     def end(self) -> None:
         self._client.destroy()
@@ -243,11 +248,17 @@ def _start_postgres(folder: Path, port: int, log: Path) -> servers.Process:
             os.chown(place, user.pw_uid, user.pw_gid)
     programs, environment = _postgres_bin(), install.library_path(_HOME)
     data = str(folder / "cluster")
-
-    def start(program: str, *options: str) -> servers.Process:
-        command = [str(programs / program), "-D", data, *options]
-        return servers.start(command, log, env=environment, user=user)
-
-    if start("initdb", "-A", "trust", "-U", _USER).wait() != 0:
-        raise RuntimeError(f"initdb failed: {servers.tail(log)}")
-    return start("postgres", "-h", HOST, "-p", str(port), "-k", str(folder))
+    initdb: list[str | Path] = [programs / "initdb", "-D", data, "-A", "trust", "-U", _USER]
+    servers.run_to_end(initdb, log, env=environment, user=user)
+    postgres: list[str | Path] = [
+        programs / "postgres",
+        "-D",
+        data,
+        "-h",
+        HOST,
+        "-p",
+        str(port),
+        "-k",
+        str(folder),
+    ]
+    return servers.start(postgres, log, env=environment, user=user)

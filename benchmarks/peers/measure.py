@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.peers import meters
+from benchmarks.peers import meters, servers
 from benchmarks.peers.workloads import WORKLOADS, Figures, Peer, Sizes
 
 PEERS = {
@@ -28,6 +28,7 @@ PEERS = {
     "temporal": "benchmarks.peers.temporal_peer",
 }
 """The module of each. Only the one that is measured is imported: the others' libraries are not there."""
+_WORKLOAD_S_MAX = 1500.0
 
 
 class PeerModule(Protocol):
@@ -54,10 +55,11 @@ async def measure(name: str, module: PeerModule, workload: str, sizes: Sizes) ->
         print(f"{name}, {variant}: {workload}", file=sys.stderr, flush=True)
         head: Figures = {"system": name, "workload": workload, "backend": module.BACKEND}
         try:
-            await _measure_variant(module, variant, workload, sizes, head)
+            measuring = _measure_variant(module, variant, workload, sizes, head)
+            await servers.while_all_run(measuring, _WORKLOAD_S_MAX)
         except Exception as error:  # noqa: BLE001  # whatever it is, the other variants go on
             is_whole = False
-            text = f"{type(error).__name__}: {error}"[:400]
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             print(json.dumps({**head, "variant": variant, "error": text}), flush=True)
     return is_whole
 

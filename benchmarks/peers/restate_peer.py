@@ -42,7 +42,7 @@ async def echo(_: restate.Context, text: str) -> str:
 
 @activities.handler("slow")
 async def slow(_: restate.Context, call: dict[str, Any]) -> str:
-    return await workloads.slow(**call)
+    return await workloads.sleep_and_mark(**call)
 
 
 async def echo_step(text: str) -> str:
@@ -58,7 +58,7 @@ async def call_echo(context: restate.Context, text: str) -> str:
 
 
 async def run_slow(context: restate.Context, call: dict[str, Any]) -> str:
-    return str(await context.run_typed("slow", workloads.slow, **call))
+    return str(await context.run_typed("slow", workloads.sleep_and_mark, **call))
 
 
 async def call_slow(context: restate.Context, call: dict[str, Any]) -> str:
@@ -114,7 +114,7 @@ async def slow_chain_run(context: restate.WorkflowContext, asked: dict[str, Any]
 
 
 @signalled.main("run")
-async def signalled_run(context: restate.WorkflowContext) -> str:
+async def signalled_run(context: restate.WorkflowContext, _: dict[str, Any]) -> str:
     return str(await context.promise("go", type_hint=str).value())
 
 
@@ -218,7 +218,7 @@ class Restate:
 
     async def wait_for_signal(self) -> Callable[[], Awaitable[str]]:
         name = next(self._names)
-        result = asyncio.create_task(self._post(f"/Signalled/{name}/run"))
+        result = asyncio.create_task(self._post(f"/Signalled/{name}/run", self._asked()))
 
         async def signal_it() -> str:
             sending = asyncio.create_task(self._post(f"/Signalled/{name}/go", workloads.PAYLOAD))
@@ -247,9 +247,8 @@ class Restate:
     def _asked(self, **more: object) -> dict[str, object]:
         return {"variant": self._variant, "text": workloads.PAYLOAD, **more}
 
-    async def _post(self, path: str, body: object = None) -> Any:
-        sent = {} if body is None else {"json": body}
-        async with self._http.post(path, **sent) as answer:
+    async def _post(self, path: str, body: object) -> Any:
+        async with self._http.post(path, json=body) as answer:
             text = await answer.text()
             if answer.status >= 300:
                 raise RuntimeError(f"{path}: {answer.status} {text[:200]}")

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -22,9 +22,12 @@ HOST = "127.0.0.1"
 _END_S_MAX = 20.0
 _READY_S_MAX = 60.0
 _RETRY_S = 0.1
+_WATCH_S = 0.5
 T = TypeVar("T")
 
 Process = subprocess.Popen[bytes]
+_running: dict[Process, Path] = {}
+"""What was started and is not to end by itself, with its log."""
 
 
 def free_port() -> int:
@@ -42,7 +45,7 @@ def start(
 ) -> Process:
     """A process of ours that writes to `log`. `env` comes on top of the environment."""
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdout=output,
             stderr=output,
@@ -53,6 +56,22 @@ def start(
             group=user and user.pw_gid,
             extra_groups=user and (),
         )
+    _running[process] = log
+    return process
+
+
+def run_to_end(
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    user: pwd.struct_passwd | None = None,
+) -> None:
+    """The same, until it has ended. RuntimeError with the log's end when it failed."""
+    process = start(command, log, env=env, user=user)
+    del _running[process]
+    if process.wait() != 0:
+        raise RuntimeError(f"`{command[0]}` ended with {process.returncode}: {tail(log)}")
 
 
 def start_worker(peer: str, log: Path, *arguments: str) -> Process:
@@ -63,6 +82,7 @@ def start_worker(peer: str, log: Path, *arguments: str) -> Process:
 
 def stop(process: Process, ending: signal.Signals = signal.SIGTERM) -> None:
     """End a process: gently, then not."""
+    _running.pop(process, None)
     if process.poll() is None:
         process.send_signal(ending)
     try:
@@ -72,6 +92,7 @@ def stop(process: Process, ending: signal.Signals = signal.SIGTERM) -> None:
 
 
 def kill(process: Process) -> None:
+    _running.pop(process, None)
     process.kill()
     process.wait()
 
@@ -84,6 +105,24 @@ def stopped_at_the_end(
         yield process
     finally:
         stop(process, ending)
+
+
+async def while_all_run(work: Coroutine[None, None, None], seconds_max: float) -> None:
+    """Do this work. RuntimeError when a server or worker ends meanwhile, TimeoutError when it takes too long."""
+    working = asyncio.create_task(work)
+    end_s = time.monotonic() + seconds_max
+    try:
+        while not working.done():
+            await asyncio.wait([working], timeout=_WATCH_S)
+            for process, log in _running.items():
+                if process.poll() is not None and not working.done():
+                    raise RuntimeError(f"a process ended with {process.returncode}: {tail(log)}")
+            if time.monotonic() > end_s and not working.done():
+                raise TimeoutError(f"not done within {seconds_max:.0f} s")
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+    await working
 
 
 async def until_it_answers(ask: Callable[[], Awaitable[T]], process: Process, log: Path) -> T:

@@ -279,7 +279,7 @@ async def _start_slow(peer: Mortal, count: int) -> None:
     await asyncio.gather(*(lane() for _ in range(_STARTS_AT_A_TIME)))
 
 
-async def slow(text: str, number: int, step: int) -> str:
+async def sleep_and_mark(text: str, number: int, step: int) -> str:
     """The body of W6's activity, the same for every peer."""
     meters.mark("b", f"{number}-{step}")
     await asyncio.sleep(SLOW_S)

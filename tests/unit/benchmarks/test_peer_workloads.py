@@ -49,7 +49,7 @@ class Made:
 
     async def _slow(self, number: int) -> None:
         for step in range(workloads.STEPS):
-            await workloads.slow(PAYLOAD, number, step)
+            await workloads.sleep_and_mark(PAYLOAD, number, step)
         self.done[number] = self.result
 
     async def slow_results(self, count: int) -> list[str]:
