@@ -32,6 +32,7 @@ _QUEUE = "bench"
 _TOPIC = "go"
 _VERSION = "1"
 """Of the workflows' code: a worker takes up only what was started under its own."""
+_READY = "the queue is served"
 _POLL_S = 0.05
 _WAIT_S = 120.0
 
@@ -100,7 +101,7 @@ async def started(variant: str, folder: Path) -> AsyncIterator[workloads.Peer]:
         if variant == QUEUED:
             queued = Queued(postgres.pid, address, folder / "worker.log")
             try:
-                await servers.until_it_answers(queued.ask, postgres, log)
+                await servers.until_it_answers(queued.ask, queued.worker, queued.log)
                 yield queued
             finally:
                 queued.end()
@@ -151,22 +152,23 @@ class Queued:
     """A worker process that takes workflows from a queue, all that are there; this process is the client."""
 
     def __init__(self, postgres_pid: int, address: str, log: Path) -> None:
-        self._postgres_pid, self._address, self._log = postgres_pid, address, log
-        self._worker = servers.start_worker("dbos", log, address)
+        self._postgres_pid, self._address, self.log = postgres_pid, address, log
+        self.worker = servers.start_worker("dbos", log, address)
         self._client = DBOSClient(system_database_url=address)
 
     async def ask(self) -> None:
-        """Fails until the worker has made the tables."""
-        await self._client.list_workflows_async(limit=1)
+        """Fails until the worker has made its tables and serves the queue: it says so in its log."""
+        if _READY not in self.log.read_text():
+            raise RuntimeError("the worker serves no queue")
 
     def end(self) -> None:
         self._client.destroy()
-        servers.kill(self._worker)
+        servers.kill(self.worker)
 
     def pids(self) -> Mapping[str, int]:
         return {
             "server": self._postgres_pid,
-            "worker": self._worker.pid,
+            "worker": self.worker.pid,
             "client": os.getpid(),
         }
 
@@ -187,10 +189,10 @@ class Queued:
             await asyncio.sleep(_POLL_S)
 
     def kill_worker(self) -> None:
-        servers.kill(self._worker)
+        servers.kill(self.worker)
 
     def start_worker(self) -> None:
-        self._worker = servers.start_worker("dbos", self._log, self._address)
+        self.worker = servers.start_worker("dbos", self.log, self._address)
 
     async def remarks(self) -> workloads.Figures:
         return {}
@@ -217,6 +219,7 @@ def serve(arguments: Sequence[str]) -> None:
     DBOS(config=_config(address))
     DBOS.launch()
     DBOS.register_queue(_QUEUE)
+    print(_READY, flush=True)
     signal.pause()
 
 
