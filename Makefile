@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest $(PYTEST_ARGS)
 KAFKA := $(RUN) deploy/kafka/broker.py
 
-.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench simulate torture requirements schemas lock clean
+.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench bench-peers simulate torture requirements schemas lock clean
 
 help: ## Say what there is.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,10 @@ bench: $(READY) ## Run all benchmarks and write their table (or BENCH_ARGS="--ba
 	deploy/setup.sh
 	$(RUN) benchmarks/run.py $(or $(BENCH_ARGS),--write-table)
 
+bench-peers: $(READY) ## Run Weft and its peers side by side; installs them in .weft-peers (PEERS_ARGS="--only dbos --scale 0.1").
+	deploy/setup.sh
+	$(RUN) benchmarks/peers/run.py $(PEERS_ARGS)
+
 simulate: $(READY) ## Run simulated systems with faults (SEED=n repeats one, RUNS=n, MUTANT=name breaks a rule).
 	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT)) \
 	  $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(filter undefined,$(origin ARMED)),,--armed "$(ARMED)")
@@ -73,9 +77,9 @@ lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url $(LOCK_ARGS) \
 	  pyproject.toml --group dev -o requirements.lock
 
-clean: ## Remove what the other targets made: .venv, caches, the local Kafka.
+clean: ## Remove what the other targets made: .venv, caches, the local Kafka, the peers.
 	if [ -d .weft-kafka ]; then $(PYTHON) deploy/kafka/broker.py down 2>/dev/null || true; fi
-	rm -rf .venv .weft-kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .weft-kafka .weft-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Done once, and again when what is installed has changed. Dependencies come with their hashes, so pip checks them.
