@@ -156,8 +156,9 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
 def check_troubles(shell: Shell) -> None:
     """A signal for nobody is put aside, and reaches its workflow when that is there."""
     shell.run([sys.executable, "nobody.py"])
-    blocked, unblock, listing, show, replay, replay_all = commands("troubles")
+    blocked, unblock, doctor, listing, show, replay, replay_all = commands("troubles")
     wait_until(lambda: "no workflow 'order-3'" in shell.run(listing), "it is put aside")
+    assert "1 dead letters in the last hour." in shell.run(doctor)
     (letter,) = json.loads(shell.run([*listing, "--json"]))
     place = f"{letter['partition']}@{letter['offset']}"
     assert "no workflows" in shell.run(blocked)
