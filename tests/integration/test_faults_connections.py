@@ -16,6 +16,7 @@ from deploy.kafka.broker import start_broker
 from tests.integration.faults_kit import (
     IMPATIENT_TO_JOIN,
     PARTITIONS,
+    PATIENCE_S,
     Load,
     Serving,
     Stage,
@@ -237,13 +238,14 @@ def test_idle_worker_says_that_the_log_cannot_be_reached(
     proxy, make_stage = proxied
     with serving(make_stage(namespace)) as running:
         proxy.refuse()
-        wait_until(lambda: not running.worker.ready, "it is not ready", 10)
-        assert running.owner.unserved_s() > 0
+        wait_until(lambda: running.owner.unserved_s() > 0, "its owner has noticed", PATIENCE_S)
+        assert not running.worker.ready
         assert running.worker.healthy
         time.sleep(8.0)  # its session ends
         assert not running.worker.ready
         proxy.resume()
         served_by(running)
+        wait_until(lambda: running.worker.ready, "it serves again", PATIENCE_S)
         assert running.owner.unserved_s() == 0
 
 
