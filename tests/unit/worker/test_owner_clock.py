@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
+from tests.unit.worker.owner_kit import NoLog, owner_on
 from weft.host import Host
 from weft.log import LogRecord
-from weft.metrics import WorkerMetrics
-from weft.topics import Namespace
 from weft.worker._owner import RECORDS_MAX, PartitionOwner
 
 
@@ -22,24 +21,9 @@ class Machine(Host):
         return self.now_s
 
 
-class NoLog:
-    def producer(self) -> None:
-        """Nothing is written here."""
-
-
 @pytest.fixture
 def owner() -> PartitionOwner:
-    return PartitionOwner(
-        cast("Any", NoLog()),
-        Namespace("shop"),
-        workflows={},
-        queues=frozenset(),
-        partition_count=1,
-        inline=cast("Any", None),
-        metrics=WorkerMetrics(),
-        instance_id="a",
-        host=Machine(),
-    )
+    return owner_on(NoLog(), Machine())
 
 
 def passed(owner: PartitionOwner, seconds: float, record_count: int = 0) -> float:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pytest
 
+from tests.unit.worker.owner_kit import NoLog, owner_on
 from weft.errors import LogUnavailableError, TopicError
-from weft.metrics import WorkerMetrics
-from weft.topics import Namespace
-from weft.worker._owner import PartitionOwner
 
 
-class Log:
+class Log(NoLog):
     """Its readers find nothing but an error."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
         self.reader_count = 0
-
-    def producer(self) -> None:
-        """Nothing is written here."""
 
     def reader(self, *, committed: bool) -> Log:
         assert not committed, "the transaction in the way may itself be a claim"
@@ -34,23 +27,10 @@ class Log:
         """Nothing is open."""
 
 
-def owner_of(log: Log) -> PartitionOwner:
-    return PartitionOwner(
-        cast("Any", log),
-        Namespace("shop"),
-        workflows={},
-        queues=frozenset(),
-        partition_count=1,
-        inline=cast("Any", None),
-        metrics=WorkerMetrics(),
-        instance_id="a",
-    )
-
-
 def test_owner_goes_on_when_it_cannot_fence_now(caplog: pytest.LogCaptureFixture) -> None:
     """It is told again half a second later; an error out of here would end its membership. Simulation, seed 75."""
     log = Log(LogUnavailableError("no answer"))
-    owner = owner_of(log)
+    owner = owner_on(log)
     owner.on_stalled([0])
     owner.on_stalled([0])
     assert log.reader_count == 2
@@ -59,4 +39,4 @@ def test_owner_goes_on_when_it_cannot_fence_now(caplog: pytest.LogCaptureFixture
 
 def test_owner_ends_when_it_can_never_fence() -> None:
     with pytest.raises(TopicError):
-        owner_of(Log(TopicError("there is no topic shop.owners"))).on_stalled([0])
+        owner_on(Log(TopicError("there is no topic shop.owners"))).on_stalled([0])
