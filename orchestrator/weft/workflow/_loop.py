@@ -112,10 +112,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             self._ready.clear()
             return
         outer, hooks = get_running(), sys.get_asyncgen_hooks()
-        if isinstance(
-            outer, WorkflowLoop
-        ):  # interrupted before it could be set back, or not left yet
-            outer = None
+        if isinstance(outer, WorkflowLoop):
+            outer = None  # interrupted before it could be set back, or not left yet
         set_running(self)
         sys.set_asyncgen_hooks(None, None)
         try:

@@ -87,7 +87,7 @@ def _owners(log: Log, namespace: Namespace, count: int) -> Iterator[Finding]:
     if unowned:
         yield Finding(
             "warning",
-            f"partitions {_numbers(unowned)} were never served.",
+            f"partitions {', '.join(map(str, unowned))} were never served.",
             "Start a worker with workflows (`weft worker FILE`).",
         )
     if owner_by_partition:
@@ -143,7 +143,3 @@ def _dead_letters(log: Log, namespace: Namespace, count: int) -> Iterator[Findin
         )
     else:
         yield Finding("ok", "no dead letters in the last hour")
-
-
-def _numbers(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))
