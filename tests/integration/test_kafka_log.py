@@ -20,7 +20,7 @@ from weft.errors import (
     UsageError,
 )
 from weft.log import LogRecord, TopicSpec
-from weft.log.kafka import KafkaLog, open_kafka
+from weft.log.kafka import KafkaLog, _absence, open_kafka
 from weft.log.kafka._group import KafkaGroupConsumer
 from weft.log.kafka._transaction import KafkaTransactionalProducer
 
@@ -225,6 +225,19 @@ def test_static_member_goes_on_when_its_coordinator_was_away_for_longer_than_its
             producer.poll(0)
         assert member.owned == {0}
         producer.close()
+
+
+@pytest.mark.parametrize("instance_id", ["worker-0", None])
+def test_member_joins_again_when_its_client_has_left_the_group_by_itself(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, instance_id: str | None
+) -> None:
+    """As it sometimes does when its session ran out while there was no coordinator."""
+    monkeypatch.setattr(_absence, "PATIENCE_S", 2.0)
+    member = kit.member(kit.topic("orders"), instance_id=instance_id)
+    member.until_owns({0})
+    member.consumer._client.unsubscribe()
+    member.until_owns(set())
+    member.until_owns({0})
 
 
 def commit(

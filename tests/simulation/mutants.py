@@ -126,6 +126,13 @@ def _nothing_is_fresh(_original: float) -> float:
     return 0.0
 
 
+def _always_decided(original: Callable[..., None]) -> Callable[..., None]:
+    def take_head(self: Any, head: Any, run_id: str, **_decided: bool) -> None:
+        original(self, head, run_id, is_decided=True)
+
+    return take_head
+
+
 def _never_received(_original: Callable[..., Any]) -> Callable[..., Any]:
     async def has_received(_self: Any, _signal_id: str) -> bool:
         return False
@@ -174,6 +181,10 @@ OLD_BUGS: dict[str, tuple[tuple[Any, str, Callable[[Any], Any]], ...]] = {
     "run_not_shown_yet_is_gone": (
         (_end_request, "FRESH_S", _nothing_is_fresh),
         (_handle, "FRESH_S", _nothing_is_fresh),
+        (_end_request.EndRequest, "take_head", _always_decided),
+    ),
+    "run_behind_an_undecided_one_is_gone": (
+        (_end_request.EndRequest, "take_head", _always_decided),
     ),
     "repeated_signal_is_refused": ((Handle, "_has_received", _never_received),),
     "zombie_knows_of_nothing": ((Partition, "answer_query", _needs_no_proof),),

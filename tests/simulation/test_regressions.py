@@ -14,11 +14,10 @@ pytestmark = [pytest.mark.simulation, pytest.mark.timeout(400)]
 
 RUNS = 150
 _AWAY = "leader_away,killed_after_commit,queue_full,slow_broker,delivery_unknown,kill"
+_LATE = "marker_late,slow_broker,fetch_late,group_marker_late"
 SHOWS_WITH = {
-    "run_not_shown_yet_is_gone": (
-        "--armed=marker_late,slow_broker,fetch_late,group_marker_late",
-        "--workloads=purges,chains",
-    ),
+    "run_not_shown_yet_is_gone": (f"--armed={_LATE}", "--workloads=purges,chains"),
+    "run_behind_an_undecided_one_is_gone": (f"--armed={_LATE}", "--workloads=chains"),
     "repeated_signal_is_refused": (f"--armed={_AWAY}", "--workloads=cancellations,bursts"),
     "spare_worker_is_never_ready": ("--armed=",),
 }

@@ -48,6 +48,10 @@ class User:
         self.facts.started.append((id, handle.run_id))
         return handle
 
+    def anybody(self, handle: Handle[Any]) -> Handle[Any]:
+        """The same handle, or what somebody has who knows the workflow's ID alone."""
+        return handle if self.random.random() < 0.5 else self.client.handle(handle.id)
+
     async def signal(self, handle: Handle[Any], name: str, value: object, signal_id: str) -> bool:
         """Whether the run took it; False when it had ended."""
         try:

@@ -20,7 +20,7 @@ async def chains(user: User, _plain: PlainProducer, id: str) -> None:
     length = user.random.randrange(1, 9)
     user.expect(id, "completed", lambda total: total == sum(range(length)))
     handle = await user.start(flows.chain, length, id)
-    await user.end(handle)
+    await user.end(user.anybody(handle))
 
 
 async def fans(user: User, _plain: PlainProducer, id: str) -> None:

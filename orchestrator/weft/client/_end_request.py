@@ -99,16 +99,23 @@ class EndRequest(Request):
         else:
             self._finish(reply)
 
-    def take_head(self, head: Head | None, known_run_id: str) -> None:
-        """What the state topic says. `known_run_id` is what `run_id` was when reading it began."""
+    def is_about(self, head: Head | None) -> bool:
+        """Whether this is the head of the run that is waited for."""
+        return head is not None and self.run_id in {"", head.run_id}
+
+    def take_head(self, head: Head | None, known_run_id: str, *, is_decided: bool) -> None:
+        """What the state topic says. `known_run_id` is what `run_id` was when reading it began.
+
+        Unless it `is_decided`, a later record of the workflow is there, and not shown to readers (yet).
+        """
         if self.run_id != known_run_id:
             return  # An owner answered meanwhile and knows better.
         is_pending = self._start is not None and not self.run_id
         if is_pending and (head is None or head.request_id != self._start_request_id()):
             return  # No owner has taken the start up yet.
-        if head is None or (self.run_id and head.run_id != self.run_id):
+        if head is None or not self.is_about(head):
             now = self._bridge.loop.time()
-            if now < self._fresh_until:
+            if not is_decided or now < self._fresh_until:
                 self._look_at = now + _LOOK_FRESH_AGAIN_S
                 return
             # It may have ended and been replaced this very moment: then its owner's answer is on the way.

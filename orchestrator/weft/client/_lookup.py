@@ -12,6 +12,7 @@ from weft.client._end_request import EndRequest
 from weft.client._state import read_heads
 from weft.errors import WeftError
 from weft.log import Log
+from weft.records import Head
 
 logger = logging.getLogger("weft.client")
 
@@ -52,9 +53,30 @@ class Lookup:
 
     async def _serve(self, partition: int, requests: set[EndRequest]) -> None:
         known = {request: request.run_id for request in requests}
-        keys = {request.address.key for request in requests}
-        heads = await asyncio.to_thread(
-            read_heads, self._log, self._topic, partition, keys, READ_TIMEOUT_S
-        )
+        heads = await self._heads(partition, {request.address.key for request in requests})
+        absent = {
+            request.address.key
+            for request in requests
+            if not request.is_about(heads.get(request.address.key))
+        }
+        # A run whose start is committed may lie behind a transaction that this partition's leader has not decided yet.
+        undecided = await self._heads(partition, absent, committed=False) if absent else {}
         for request, run_id in known.items():
-            request.take_head(heads.get(request.address.key), run_id)
+            key = request.address.key
+            head = heads.get(key)
+            request.take_head(
+                head, run_id, is_decided=key not in absent or undecided.get(key) == head
+            )
+
+    async def _heads(
+        self, partition: int, keys: set[bytes], *, committed: bool = True
+    ) -> dict[bytes, Head]:
+        return await asyncio.to_thread(
+            read_heads,
+            self._log,
+            self._topic,
+            partition,
+            keys,
+            READ_TIMEOUT_S,
+            committed=committed,
+        )

@@ -6,7 +6,7 @@ Everything here blocks and is called in a thread. Later records of a key replace
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -58,11 +58,20 @@ def read_fields(
 
 
 def read_heads(
-    log: Log, topic: str, partition: int, keys: Collection[bytes], timeout_s: float
+    log: Log,
+    topic: str,
+    partition: int,
+    keys: Collection[bytes],
+    timeout_s: float,
+    *,
+    committed: bool = True,
 ) -> dict[bytes, Head]:
-    """The heads of these workflows of one partition, by key; those that do not exist are absent. Raises LogError."""
+    """The heads of these workflows of one partition, by key; those that do not exist are absent. Raises LogError.
+
+    With `committed=False` also those that may still be decided for or against, or have been decided against.
+    """
     last: dict[bytes, LogRecord] = {}
-    with committed_records(log, {(topic, partition): FROM_START}, timeout_s) as records:
+    with _records(log, {(topic, partition): FROM_START}, timeout_s, committed=committed) as records:
         for record in records:
             if record.key is not None and record.key in keys:
                 last[record.key] = record
@@ -167,12 +176,18 @@ def _incomplete(record: LogRecord, head: Head, why: str) -> LogError:
     return LogError(f"The history of run {head.run_id} (head at {place}) is incomplete: {why}.")
 
 
-@contextmanager
 def committed_records(
     log: Log, offsets: Mapping[tuple[str, int], int], timeout_s: float
-) -> Iterator[Iterator[LogRecord]]:
+) -> AbstractContextManager[Iterator[LogRecord]]:
     """Everything that is committed on these partitions. `timeout_s` bounds the time without progress."""
-    reader = log.reader()
+    return _records(log, offsets, timeout_s, committed=True)
+
+
+@contextmanager
+def _records(
+    log: Log, offsets: Mapping[tuple[str, int], int], timeout_s: float, *, committed: bool
+) -> Iterator[Iterator[LogRecord]]:
+    reader = log.reader(committed=committed)
     try:
         yield reader.read_to_end(offsets, timeout_s)
     finally:

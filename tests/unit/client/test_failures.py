@@ -39,7 +39,7 @@ class FlakyLog:
     def producer(self) -> FlakyProducer:
         return FlakyProducer(self, self.log.producer())
 
-    def reader(self) -> FlakyReader:
+    def reader(self, *, committed: bool = True) -> FlakyReader:
         return FlakyReader(self, self.log.reader())
 
 

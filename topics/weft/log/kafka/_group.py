@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from weft.errors import FencedError, InvariantViolation, LogError, LogUnavailableError, UsageError
 from weft.log._api import FROM_START, AssignmentListener, LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
+from weft.log.kafka._absence import AbsenceWatch
 from weft.log.kafka._admin import KafkaAdmin
 from weft.log.kafka._errors import kafka_error, log_error
 from weft.log.kafka._flood import FLOOD_PAUSE_S, Flood
@@ -34,8 +35,8 @@ class KafkaGroupConsumer:
 
     An error that the listener raises comes out of `poll` or `close`, and ends this consumer: records may have been
     taken from the client that nobody has seen, so every further call but `close` raises it again. But the group is
-    joined anew when the log could not be asked where the partitions start, and when the client says that another
-    process has its instance ID and that is not so.
+    joined anew when the log could not be asked where the partitions start, when the client says that another process
+    has its instance ID and that is not so, and when it is no member for long.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class KafkaGroupConsumer:
         self._must_join_anew = False
         self._leaving = False
         self._reach = Reach(name)
+        self._absence = AbsenceWatch()
         self._settings = settings | {"error_cb": self._reach.note}
         self._client = Consumer(self._settings, logger=logger)
         self._join()
@@ -139,6 +141,16 @@ class KafkaGroupConsumer:
         elif self._orphans.is_over:
             self._orphans = None
 
+    def _look_for_membership(self) -> None:
+        if self._owned or self._client.memberid():
+            self._absence.present()
+        elif self._absence.is_too_long():
+            logger.warning(
+                "this process has been no member of group %s for a while: joining it anew",
+                self._group,
+            )
+            self._must_join_anew = True
+
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]:
         """Raises `FencedError` when another process joined with this member's instance ID; that does not pass."""
         self._check_usable()
@@ -163,6 +175,7 @@ class KafkaGroupConsumer:
             raise
         if not messages:
             self._reach.check(self._client, self._topics[0])
+            self._look_for_membership()
             return []
         records = records_of(messages)
         if self._given_up:
