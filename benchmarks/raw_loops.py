@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from weft.log.kafka._settings import ClientSettings
 from weft.topics import Namespace
+from weft.worker._activity_results import GATHER_S
 
 RECORDS_MAX = 1000
 PRODUCERS = 2
@@ -73,8 +74,8 @@ class Shape:
         consumer.subscribe(list(topics))
         return consumer
 
-    def plain(self) -> Producer:
-        return Producer(self.settings.producer())
+    def plain(self, gather_s: float = 0.0) -> Producer:
+        return Producer(self.settings.producer(gather_s))
 
 
 class OwnerLoop:
@@ -140,7 +141,7 @@ class ActivityLoop:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._consumer = shape.consumer(shape.tasks)
-        self._producer = shape.plain()
+        self._producer = shape.plain(GATHER_S)
         self._offsets: dict[tuple[str, int], TopicPartition] = {}
         self._committed_s = 0.0
 

@@ -37,7 +37,8 @@ def w1_count(stage: Stage, width: int) -> int:
 async def warm_up(stage: Stage) -> None:
     """A broker that was started just now compiles itself in its first seconds."""
     async with stage.serving() as bench:
-        await bench.in_flight("chain", stage.count(W1_WORKFLOWS, 200), W1_IN_FLIGHT[-1])
+        for width in reversed(W1_IN_FLIGHT):
+            await bench.in_flight("chain", stage.count(W1_WORKFLOWS, 200), width)
 
 
 @Served

@@ -32,8 +32,9 @@ class CrashingLog:
         producer = self._log.transactional_producer(transactional_id)
         return _CrashingTransactions(producer, self._process, self._faults)
 
-    def producer(self) -> Any:
-        return _CrashingProducer(self._log.producer(), self._process, self._faults)
+    def producer(self, *, gather_s: float = 0.0) -> Any:
+        producer = self._log.producer(gather_s=gather_s)
+        return _CrashingProducer(producer, self._process, self._faults)
 
 
 class _Crashing:

@@ -32,7 +32,7 @@ class SimulatedLog:
         return SimulatedAdmin(self.cluster, self.connection)
 
     @call
-    def producer(self) -> SimulatedProducer:
+    def producer(self, *, gather_s: float = 0.0) -> SimulatedProducer:
         return SimulatedProducer(self.cluster, self.connection)
 
     @call

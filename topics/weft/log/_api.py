@@ -249,7 +249,8 @@ class Log(Protocol):
 
     def admin(self) -> Admin: ...
 
-    def producer(self) -> Producer: ...
+    def producer(self, *, gather_s: float = 0.0) -> Producer:
+        """A record may wait so long for others that go with it in one request: less work, where there are many."""
 
     def transactional_producer(self, transactional_id: str) -> TransactionalProducer: ...
 

@@ -21,7 +21,7 @@ from weft.topics import Namespace
 from weft.worker._activity_answered import AnsweredTasks
 from weft.worker._activity_leases import LEASE_S, LeaseKeeper
 from weft.worker._activity_offsets import OpenOffsets, QueueOffsets
-from weft.worker._activity_results import DeadTask, ResultWriter, TakenTask
+from weft.worker._activity_results import GATHER_FROM, DeadTask, ResultWriter, TakenTask
 
 logger = logging.getLogger("weft.worker")
 
@@ -307,6 +307,7 @@ class TaskFeed:
         if batch:
             self._taken_count += len(batch)
             self._unwritten_count += len(batch)
+            self._writer.gathers = self._unwritten_count >= GATHER_FROM
             self._begin(batch)
 
     def _put_aside(self, record: LogRecord, error: MalformedError, offsets: OpenOffsets) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("weft.worker")
 
 _RETRY_S = 0.5
+GATHER_S = 0.002
+GATHER_FROM = 32
+"""Tasks under way from which on a result waits a moment for others: a request for each keeps broker and worker busy."""
 
 
 class TakenTask:
@@ -162,7 +165,11 @@ class ResultWriter:
         self.host = host
         self._log = log
         self.topic = topic
-        self._producer: Producer | None = None
+        self._prompt: Producer | None = None
+        self._gathering: Producer | None = None
+        """For results among many. Only what nobody orders may be written by two."""
+        self.gathers = False
+        """Whether results wait a moment for others."""
         self._unsent: deque[TakenTask | DeadTask] = deque()
         self._retry_at_s = 0.0
         self._closed = False
@@ -175,8 +182,10 @@ class ResultWriter:
 
     def open(self) -> None:
         """Before anything else. Raises LogUnavailableError; may be called again."""
-        if self._producer is None:
-            self._producer = self._log.producer()
+        if self._prompt is None:
+            self._prompt = self._log.producer()
+        if self._gathering is None:
+            self._gathering = self._log.producer(gather_s=GATHER_S)
 
     def write(self, taken: TakenTask, result: AttemptCompleted | AttemptFailed) -> None:
         """Never raises because of the log: what cannot be written now is kept and written later."""
@@ -197,9 +206,8 @@ class ResultWriter:
         if self._closed:
             return
         try:
-            self._opened.produce(
-                self.topic, taken.partition, taken.key, encode(note), (), on_delivery
-            )
+            prompt, _ = self._opened
+            prompt.produce(self.topic, taken.partition, taken.key, encode(note), (), on_delivery)
         except LogError as error:
             logger.warning("%s of %s: %s", taken.task.activity, taken.workflow_id, error)
             if on_delivery is not None:
@@ -207,7 +215,8 @@ class ResultWriter:
 
     def serve(self) -> None:
         """Serve delivery callbacks, and write again what was refused."""
-        self._opened.poll(0)
+        for producer in self._opened:
+            producer.poll(0)
         if self._unsent and self.host.monotonic() >= self._retry_at_s:
             self._retry_at_s = self.host.monotonic() + _RETRY_S
             for _ in range(len(self._unsent)):
@@ -215,17 +224,21 @@ class ResultWriter:
 
     def wait(self, timeout_s: float) -> None:
         """Serve callbacks until there were some."""
-        self._opened.poll(timeout_s)
+        _, gathering = self._opened
+        gathering.poll(timeout_s)
         self.serve()
 
     def flush(self, timeout_s: float) -> None:
         """Wait until everything that was written is durable."""
-        if self._producer is None:
+        if self._gathering is None:
             return
         deadline_s = self.host.monotonic() + timeout_s
         while True:
             self.serve()
-            undelivered_count = self._opened.flush(max(0.0, deadline_s - self.host.monotonic()))
+            undelivered_count = sum(
+                producer.flush(max(0.0, deadline_s - self.host.monotonic()))
+                for producer in self._opened
+            )
             if not (undelivered_count or self._unsent):
                 return
             if self.error is not None or self.host.monotonic() >= deadline_s:
@@ -237,8 +250,9 @@ class ResultWriter:
 
     def close(self) -> None:
         self._closed = True
-        if self._producer is not None:
-            self._producer.close()
+        for producer in (self._prompt, self._gathering):
+            if producer is not None:
+                producer.close()
 
     def on_refused(self, taken: TakenTask | DeadTask, error: LogError) -> None:
         """The log did not take a result."""
@@ -259,15 +273,17 @@ class ResultWriter:
             self.error = error
 
     @property
-    def _opened(self) -> Producer:
-        assert self._producer is not None, "opened before any task is taken"
-        return self._producer
+    def _opened(self) -> tuple[Producer, Producer]:
+        assert self._prompt is not None, "opened before any task is taken"
+        assert self._gathering is not None, "opened before any task is taken"
+        return self._prompt, self._gathering
 
     def _produce(self, taken: TakenTask | DeadTask) -> None:
         if self._closed:
             return
+        prompt, gathering = self._opened
         try:
-            self._opened.produce(
+            (gathering if self.gathers else prompt).produce(
                 taken.topic,
                 taken.partition,
                 taken.key,

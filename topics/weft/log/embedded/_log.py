@@ -45,7 +45,8 @@ class EmbeddedLog:
     def admin(self) -> Admin:
         return EmbeddedAdmin(self._shared, self._catalogue)
 
-    def producer(self) -> Producer:
+    def producer(self, *, gather_s: float = 0.0) -> Producer:
+        """Records are gathered while the file is written, so `gather_s` makes no difference."""
         return EmbeddedProducer(self._shared, self._catalogue)
 
     def transactional_producer(self, transactional_id: str) -> TransactionalProducer:

@@ -41,8 +41,8 @@ class KafkaLog:
     def admin(self) -> KafkaAdmin:
         return KafkaAdmin(self._settings.admin(), self.name)
 
-    def producer(self) -> KafkaProducer:
-        return KafkaProducer(self._settings.producer(), self.name, self._limits)
+    def producer(self, *, gather_s: float = 0.0) -> KafkaProducer:
+        return KafkaProducer(self._settings.producer(gather_s), self.name, self._limits)
 
     def transactional_producer(
         self, transactional_id: str, *, timeout_s: float = TRANSACTION_TIMEOUT_S

@@ -17,6 +17,8 @@ RECORD_BYTES_MAX = 64 * 1024 * 1024
 _SOCKET_TIMEOUT_MS = 10_000
 _POLL_INTERVAL_MS_MAX = 60_000
 
+_TRANSACTION_LINGER_MS = 0.3
+
 _COMMON: Settings = {
     # Failed requests are tried again at once: a transaction's requests meet each other at the broker all the time
     # (`CONCURRENT_TRANSACTIONS`), and the usual 100 ms would be twenty times what a transaction takes.
@@ -30,8 +32,6 @@ _COMMON: Settings = {
     "socket.nagle.disable": True,
 }
 _PRODUCER: Settings = {
-    # Whoever is alone gets no delay; whoever is not fills a batch while the last one is on its way.
-    "linger.ms": 0,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 1_000_000,
     "queue.buffering.max.kbytes": 512 * 1024,
@@ -55,14 +55,18 @@ class ClientSettings:
     def admin(self) -> Settings:
         return self._merged({}, {})
 
-    def producer(self) -> Settings:
+    def producer(self, gather_s: float = 0.0) -> Settings:
         vital: Settings = {"enable.idempotence": True, "message.max.bytes": RECORD_BYTES_MAX}
-        return self._merged(_PRODUCER, vital)
+        return self._merged(_PRODUCER | {"linger.ms": gather_s * 1000}, vital)
 
     def transactional(self, transactional_id: str, timeout_s: float) -> Settings:
         timeout_ms = int(self._config.get("transaction.timeout.ms", timeout_s * 1000))
         answer_ms = int(self._config.get("socket.timeout.ms", _SOCKET_TIMEOUT_MS))
-        defaults = _PRODUCER | {"transaction.timeout.ms": timeout_ms}
+        defaults = _PRODUCER | {
+            "transaction.timeout.ms": timeout_ms,
+            # What is appended together goes out together, and yet while the offsets are on their way.
+            "linger.ms": _TRANSACTION_LINGER_MS,
+        }
         vital: Settings = {
             "transactional.id": transactional_id,
             "message.max.bytes": RECORD_BYTES_MAX,
