@@ -241,11 +241,16 @@ def bring_to_an_end(served: Served) -> None:
 
 
 @settings(max_examples=80)
-@given(_turns, st.sampled_from(("live", "reloaded", "compacted")), st.sampled_from((0, 1, 100)))
+@given(
+    _turns,
+    st.sampled_from(("live", "reloaded", "compacted")),
+    st.sampled_from((0, 1, 100)),
+    st.sampled_from((None, 0, 4000)),
+)
 def test_partition_is_what_its_records_say_whatever_comes(
-    turns: list[Step], mode: Mode, hot_max: int
+    turns: list[Step], mode: Mode, hot_max: int, memory_bytes_max: int | None
 ) -> None:
-    served = Served(*WORKFLOWS, mode=mode, hot_max=hot_max)
+    served = Served(*WORKFLOWS, mode=mode, hot_max=hot_max, memory_bytes_max=memory_bytes_max)
     try:
         play(served, turns)
         bring_to_an_end(served)
@@ -259,14 +264,18 @@ def test_partition_is_what_its_records_say_whatever_comes(
 def test_partition_writes_the_same_whether_or_not_it_loses_its_memory(turns: list[Step]) -> None:
     """Run IDs are drawn anew in each; all else of the histories is equal."""
     stories = []
-    memories: tuple[tuple[Mode, int], ...] = (
-        ("live", 100),
-        ("live", 0),
-        ("reloaded", 100),
-        ("compacted", 100),
+    memories: tuple[tuple[Mode, int, int | None], ...] = (
+        ("live", 100, None),
+        ("live", 0, None),
+        ("live", 100, 0),
+        ("reloaded", 100, None),
+        ("compacted", 100, None),
+        ("compacted", 100, 0),
     )
-    for mode, hot_max in memories:
-        served = Served(*WORKFLOWS, mode=mode, checked=False, hot_max=hot_max)
+    for mode, hot_max, bytes_max in memories:
+        served = Served(
+            *WORKFLOWS, mode=mode, checked=False, hot_max=hot_max, memory_bytes_max=bytes_max
+        )
         try:
             play(served, [turn for turn in turns if turn[0] != "inline"])
             stories.append(

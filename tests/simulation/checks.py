@@ -21,7 +21,7 @@ from weft.codec import (
     encode,
 )
 from weft.core import rebuild
-from weft.errors import WeftError
+from weft.errors import InvariantViolation, WeftError
 from weft.records import (
     ENDED,
     ENDINGS,
@@ -370,7 +370,12 @@ def _memory(world: World, histories: Histories) -> Iterator[str]:
             odd = set(partition.cells) ^ set(heads)
             yield f"{name} holds other workflows of partition {partition.number} than the log: {sorted(odd)[:5]}"
             continue
-        for workflow_id, cell in partition.cells.items():
+        try:
+            cells = partition.cells.items()
+        except InvariantViolation as error:
+            yield f"{name} cannot read back what it left on the log: {error}"
+            continue
+        for workflow_id, cell in cells:
             if cell.head is None or encode(cell.head) != heads[workflow_id]:
                 yield f"{name} holds another head of {workflow_id} than the log"
     for number, compacted in world.compacted_state().items():

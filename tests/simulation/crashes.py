@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation.faults import Faults, fault
 from tests.simulation.scheduler import Process
-from weft.log import GroupMember, Headers, Log, TransactionalProducer
+from weft.log import GroupMember, Headers, Log, OffsetCallback, TransactionalProducer
 
 BEFORE_BEGIN = fault("killed_before_begin", 0.004, "kill -9 before a transaction begins")
 IN_APPEND = fault("killed_in_append", 0.002, "kill -9 between two records of a transaction")
@@ -64,9 +64,10 @@ class _CrashingTransactions(_Crashing):
         key: bytes | None,
         value: bytes | None,
         headers: Headers = (),
+        on_offset: OffsetCallback | None = None,
     ) -> None:
         self._may_die(IN_APPEND)
-        self._inner.append(topic, partition, key, value, headers)
+        self._inner.append(topic, partition, key, value, headers, on_offset)
 
     def send_offsets(
         self, next_offsets: Mapping[tuple[str, int], int], member: GroupMember

@@ -21,6 +21,7 @@ from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
 from weft.worker._owner import PartitionOwner
 from weft.worker._partition import Partition
 from weft.worker._progress import ProgressBook
+from weft.worker._shelf import Shelf
 from weft.worker._takeover import Takeover
 from weft.worker._watch import AttemptWatch
 
@@ -163,6 +164,21 @@ def _all_early(original: Callable[..., Any]) -> Callable[..., Any]:
     return take_turns
 
 
+def _first_body(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What is read back is what was read back the first time, whatever has been written since."""
+
+    def restore(self: Any, workflow_id: str, records: Any) -> Any:
+        first: dict[str, Any] = self.__dict__.setdefault("first", {})
+        return first.setdefault(workflow_id, original(self, workflow_id, records))
+
+    return restore
+
+
+def _offset_kept(_original: Callable[..., None]) -> Callable[..., None]:
+    """A new head is taken to lie where the last one did, until it is known where it lies."""
+    return lambda _self, _workflow_id: None
+
+
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
@@ -173,6 +189,8 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
     "inline_before_its_cause": (PartitionOwner, "_take_turns", _all_early),
+    "older_body_read_back": (Shelf, "restore", _first_body),
+    "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
 }
 """(where, what, how it is broken) by name."""

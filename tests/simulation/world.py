@@ -31,6 +31,8 @@ NAMESPACE = "sim"
 DRAIN_S = 5.0
 SESSION_TIMEOUT_S = 6.0
 LEASE_S = 4.0
+MEMORY_BYTES_MAX = (None, None, 0, 8_000, 60_000)
+"""Bounds to choose from: none, next to nothing, a few workflows, most of them."""
 
 
 class WorkerProcess:
@@ -76,6 +78,7 @@ class WorkerProcess:
             turn_s_max=None,  # user code takes no time here, and the watchdog's thread would be none
             lease_s=LEASE_S,
             hot_max=world.hot_max,
+            memory_bytes_max=world.memory_bytes_max,
             metrics=WorkerMetrics(),
             host=self.host,
         )
@@ -137,6 +140,7 @@ class World:
         self.namespace = Namespace(NAMESPACE)
         self.partition_count = self.random.choice([1, 2, 4])
         self.hot_max = self.random.choice([0, 2, 100])
+        self.memory_bytes_max = Random(f"memory {seed}").choice(MEMORY_BYTES_MAX)
         self.facts = Facts()
         self.problems: list[str] = []
         self.exits: Counter[str] = Counter()

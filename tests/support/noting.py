@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from weft.log import GroupMember, Headers, Log, TopicPartition, TransactionalProducer
+from weft.log import (
+    GroupMember,
+    Headers,
+    Log,
+    OffsetCallback,
+    TopicPartition,
+    TransactionalProducer,
+)
 
 
 @dataclass
@@ -46,8 +53,9 @@ class NotingProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Headers = (),
+        on_offset: OffsetCallback | None = None,
     ) -> None:
-        self._producer.append(topic, partition, key, value, headers)
+        self._producer.append(topic, partition, key, value, headers, on_offset)
         self._now.writes.append((topic, key))
         self._now.size_bytes += len(value or b"")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tests.simulation.log import _menu
 from tests.simulation.log._bell import Bell
@@ -137,6 +137,15 @@ class Partition:
         if index < count and entries[index].offset < end:
             return records, entries[index].offset
         return records, max(end, offset)
+
+    def at(self, offsets: Collection[int]) -> list[LogRecord]:
+        """The records at these offsets that are still there, decided or not."""
+        wanted = set(offsets)
+        return [
+            entry.record
+            for entry in self.entries
+            if entry.offset in wanted and entry.record is not None
+        ]
 
     def replace(self, entries: Sequence[Entry]) -> int:
         """Keep these only (a cleaning); returns how many went."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tests.simulation.log import _menu
@@ -96,6 +96,29 @@ class SimulatedReader:
                 )
             if any(partition.is_away for partition in unfinished):
                 fetcher.wait(deadline_s)
+
+    @call
+    def read_at(
+        self, offsets: Mapping[TopicPartition, Collection[int]], timeout_s: float
+    ) -> list[LogRecord]:
+        """Raises `TopicError` when there is no such topic or partition."""
+        connection = self.connection
+        deadline_s = connection.now + timeout_s
+        if connection.network.faults.fires(_menu.POLL_FAILS):
+            raise LogUnavailableError(f"Reading from {self._cluster.name} failed.")
+        records: list[LogRecord] = []
+        for place, wanted in offsets.items():
+            partition = self._cluster.topics.partition(*place)
+            connection.travel()
+            while partition.leader.away_s() > 0:
+                if connection.now >= deadline_s:
+                    raise LogUnavailableError(
+                        f"Nothing came from {place[0]}-{place[1]} of {self._cluster.name} within {timeout_s:g} s."
+                    )
+                connection.scheduler.sleep(0.05)
+            connection.travel()
+            records += partition.at(wanted)
+        return records
 
     @call
     def close(self) -> None:

@@ -10,11 +10,15 @@ from tests.simulation.log._answers import Refusal, RefusedError
 from tests.simulation.log._network import Connection
 from tests.simulation.log._partition import Partition, PendingRecord
 from weft.errors import CommitUnknownError, FencedError, LogError
+from weft.log import OffsetCallback
 
 if TYPE_CHECKING:
     from tests.simulation.log._cluster import Cluster
 
-_Batch = dict[Partition, list[PendingRecord]]
+_UNTOLD = 0.05
+"""Of the offsets that somebody asked for."""
+_Pending = tuple[PendingRecord, OffsetCallback | None]
+_Batch = dict[Partition, list[_Pending]]
 
 
 class TransactionalSender:
@@ -39,6 +43,8 @@ class TransactionalSender:
         self._connection = connection
         self._transactional_id = transactional_id
         self._queue: _Batch = {}
+        self._reports: list[tuple[OffsetCallback, int]] = []
+        """Whom to tell which offset, when the transaction is committed."""
         self._on_their_way = 0
         self._work = connection.bell()
         self._answered = connection.bell()
@@ -46,13 +52,23 @@ class TransactionalSender:
         self._closed = False
         connection.scheduler.spawn(connection.process, self._run, f"producer {transactional_id}")
 
-    def add(self, partition: Partition, record: PendingRecord) -> None:
-        self._queue.setdefault(partition, []).append(record)
+    def add(
+        self, partition: Partition, record: PendingRecord, on_offset: OffsetCallback | None = None
+    ) -> None:
+        self._queue.setdefault(partition, []).append((record, on_offset))
         self._work.ring()
+
+    def tell_offsets(self) -> None:
+        """Whoever asked for the offsets of the transaction's records learns them, though not every one."""
+        reports, self._reports = self._reports, []
+        for on_offset, offset in reports:
+            if self._connection.network.random.random() >= _UNTOLD:
+                on_offset(offset)
 
     def purge(self) -> None:
         """Forget what was not sent yet."""
         self._queue.clear()
+        self._reports.clear()
 
     def wait_until_sent(self, deadline_s: float) -> bool:
         """Whether everything was answered before the deadline, or has failed."""
@@ -100,19 +116,23 @@ class TransactionalSender:
             delay_s = network.long_s(0.001, 5.0) if is_late else network.latency_s()
             network.timers.after(delay_s, functools.partial(self._arrive, partition, records))
 
-    def _arrive(self, partition: Partition, records: list[PendingRecord]) -> None:
+    def _arrive(self, partition: Partition, pending: list[_Pending]) -> None:
         """At the partition's leader."""
         network = self._connection.network
         away_s = partition.leader.away_s()
         if away_s > 0:
-            network.timers.after(away_s, lambda: self._arrive(partition, records))
+            network.timers.after(away_s, lambda: self._arrive(partition, pending))
             return
         try:
             self._coordinator.verify(self._transactional_id, self.epoch, partition)
         except RefusedError as error:
             self._fail(error, 1)
             return
+        records = [record for record, _ in pending]
         entries = partition.append(records, (self.producer_id, self.epoch))
+        for (_, on_offset), entry in zip(pending, entries, strict=True):
+            if on_offset is not None:
+                self._reports.append((on_offset, entry.offset))
         for observer in self._cluster.observers:
             observer.appended(entries)
         network.later(lambda: self._note(1))

@@ -19,7 +19,7 @@ from weft.errors import (
     UsageError,
     WeftError,
 )
-from weft.log import GroupMember, Headers, TopicPartition
+from weft.log import GroupMember, Headers, OffsetCallback, TopicPartition
 
 if TYPE_CHECKING:
     from tests.simulation.log._cluster import Cluster
@@ -107,6 +107,7 @@ class SimulatedTransactionalProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Headers = (),
+        on_offset: OffsetCallback | None = None,
     ) -> None:
         """Takes no time: what the brokers say to it comes with a later call."""
         self.connection.check()
@@ -116,7 +117,7 @@ class SimulatedTransactionalProducer:
         self._check_sender()
         if self._stale is not None:
             raise self._stale
-        sender.add(found, (key, value, tuple(headers)))
+        sender.add(found, (key, value, tuple(headers)), on_offset)
 
     @call
     def send_offsets(self, next_offsets: Mapping[TopicPartition, int], member: GroupMember) -> None:
@@ -178,6 +179,7 @@ class SimulatedTransactionalProducer:
         if sender.has_requests:
             self._end(sender, what, deadline_s, committed=True)
         self._finish(sender)
+        sender.tell_offsets()
 
     @call
     def abort(self, timeout_s: float) -> None:

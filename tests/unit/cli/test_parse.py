@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from weft.cli._parse import duration, json_value, key_values
+from weft.cli._parse import byte_count, duration, json_value, key_values
 from weft.errors import UsageError
 
 
@@ -88,3 +88,26 @@ def test_key_values_are_split_at_the_first_equals_sign() -> None:
     for pair in ("acks", "=all", " =all"):
         with pytest.raises(UsageError, match="--kafka-config takes KEY=VALUE"):
             key_values([pair])
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("100000", 100_000),
+        ("512MiB", 512 * 1024**2),
+        ("2GiB", 2 * 1024**3),
+        ("2 gib", 2 * 1024**3),
+        ("1.5GB", 1_500_000_000),
+        ("64KiB", 65_536),
+        ("1TB", 10**12),
+        ("7B", 7),
+    ],
+)
+def test_size_is_a_number_of_bytes_with_or_without_a_unit(text: str, expected: int) -> None:
+    assert byte_count(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "2G", "two GiB", "1GiB2", "1e9"])
+def test_size_without_meaning_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="such as 512MiB or 2GiB"):
+        byte_count(text)

@@ -178,3 +178,13 @@ def test_log_that_is_not_there_is_told_and_not_made(folder: Path) -> None:
     load_settings({}).open_log(may_create=True).close()
     load_settings({}).open_log().close()
     assert (folder / ".weft" / "dev.weft").exists()
+
+
+def test_memory_is_a_size_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings({}).memory is None, "no bound"
+    monkeypatch.setenv("WEFT_MEMORY", "2GiB")
+    assert load_settings({}).memory == 2 * 1024**3
+    assert load_settings({"memory": 1000}).memory == 1000
+    monkeypatch.setenv("WEFT_MEMORY", "0")
+    with pytest.raises(UsageError, match=r"memory \(from .* greater than or equal to 1"):
+        load_settings({})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from weft.codec import decode_events, decode_state, decode_task, encode, encode_payload
@@ -42,6 +42,7 @@ from weft.topics import Namespace
 from weft.worker._batch import AttemptKey, Batch, Write
 from weft.worker._cell import Cell, page_key
 from weft.worker._cells import HOT_MAX
+from weft.worker._memory import Memory
 from weft.worker._partition import Partition
 from weft.workflow import UNGUARDED, Guard, Workflow
 
@@ -77,6 +78,7 @@ class Served:
         guard: Guard = UNGUARDED,
         payloads: Payloads | None = None,
         hot_max: int = HOT_MAX,
+        memory_bytes_max: int | None = None,
     ) -> None:
         self.payloads = payloads or Payloads(NAMESPACE.name)
         self.workflows = {workflow.name: workflow for workflow in workflows}
@@ -93,10 +95,11 @@ class Served:
         self._checked = checked
         self._guard = guard
         self._hot_max = hot_max
+        self.memory = Memory(memory_bytes_max, self) if memory_bytes_max is not None else None
         self._passed_s = 0.0
         self._running_inline: set[tuple[str, int, int]] = set()
         self._next_offset: dict[tuple[str, int], int] = defaultdict(int)
-        self.partition = self._new_partition()
+        self.partition = self._new_partition(self.memory)
 
     # The owner's loop.
 
@@ -135,11 +138,13 @@ class Served:
     def rebuild(self, *, compacted: bool = True) -> None:
         """Forget everything and read it back; what ran in this process is lost."""
         self.partition.close()
-        self.partition = self.reloaded(compacted=compacted)
+        self.partition = self.reloaded(compacted=compacted, memory=self.memory)
+        self._trim()
         self._running_inline.clear()
 
     def close(self) -> None:
         self.partition.close()
+        assert self.memory is None or self.memory.kept_bytes == 0, "what is gone counts no more"
 
     def _finish(self, batch: Batch) -> None:
         self.partition.fire_due(batch, self.now_ms, 1000)
@@ -148,16 +153,39 @@ class Served:
         self.partition.flush(batch)
         for write in batch.writes:
             self.written[write[0]].append(write)
+            self._note_place(write)
             assert write[1] == self.number or write[0] == NAMESPACE.messages
         self.replies += [reply for _, reply in batch.replies]
         self.inline_stale += [key for _, key in batch.inline_stale]
         for _, _, task in batch.inline:
             self.inline.append(task)
             self._running_inline.add((task.run_id, task.activity_id, task.attempt))
+        self._trim()
         if self._checked:
             self.check_reload()
+            self._trim()
         if self.mode != "live":
             self.rebuild(compacted=self.mode == "compacted")
+
+    # The memory's bound.
+
+    def _note_place(self, write: Write) -> None:
+        topic, _, key, value, _ = write
+        if self.memory is not None and topic == NAMESPACE.state and key and value is not None:
+            self.partition.placed(key, len(self.written[topic]) - 1)
+
+    def _trim(self) -> None:
+        if self.memory is not None:
+            self.memory.trim([self.partition.cells])
+
+    def read_at(self, offsets: Mapping[int, Collection[int]]) -> list[LogRecord]:
+        """Implements `ReadAt`: the state topic, where an offset is how many were written before."""
+        assert set(offsets) == {self.number}
+        records = []
+        for offset in offsets[self.number]:
+            topic, number, key, value, headers = self.written[NAMESPACE.state][offset]
+            records.append(LogRecord(topic, number, offset, key, value, headers=headers))
+        return records
 
     # Records.
 
@@ -286,12 +314,18 @@ class Served:
     @property
     def compacted(self) -> dict[bytes, bytes]:
         """The state topic as compaction leaves it: the last value of each key, without tombstones."""
-        latest: dict[bytes, bytes | None] = {}
-        for _, _, key, value, _ in self.written[NAMESPACE.state]:
-            assert key is not None
-            latest.pop(key, None)
-            latest[key] = value
-        return {key: value for key, value in latest.items() if value is not None}
+        return {key: value for _, key, value in self._state(compacted=True) if value is not None}
+
+    def _state(self, *, compacted: bool) -> list[tuple[int, bytes, bytes | None]]:
+        """What is on the topic: (offset, key, value)."""
+        written = [
+            (offset, key or b"", value)
+            for offset, (_, _, key, value, _) in enumerate(self.written[NAMESPACE.state])
+        ]
+        if not compacted:
+            return written
+        latest = {key: offset for offset, key, _ in written}
+        return [one for one in written if latest[one[1]] == one[0] and one[2] is not None]
 
     @property
     def progress(self) -> list[Progress]:
@@ -322,14 +356,9 @@ class Served:
 
     # Made anew.
 
-    def reloaded(self, *, compacted: bool) -> Partition:
-        partition = self._new_partition()
-        records = (
-            self.compacted.items()
-            if compacted
-            else [(key or b"", value) for _, _, key, value, _ in self.written[NAMESPACE.state]]
-        )
-        for offset, (key, value) in enumerate(records):
+    def reloaded(self, *, compacted: bool, memory: Memory | None = None) -> Partition:
+        partition = self._new_partition(memory)
+        for offset, key, value in self._state(compacted=compacted):
             partition.load(LogRecord(NAMESPACE.state, self.number, offset, key, value))
         partition.loaded()
         return partition
@@ -355,7 +384,7 @@ class Served:
                 where = self._running_inline if activity.inline else tasks
                 assert (run.run_id, activity.activity_id, activity.attempt) in where, activity
 
-    def _new_partition(self) -> Partition:
+    def _new_partition(self, memory: Memory | None) -> Partition:
         return Partition(
             self.number,
             namespace=NAMESPACE,
@@ -365,6 +394,7 @@ class Served:
             guard=self._guard,
             payloads=self.payloads,
             hot_max=self._hot_max,
+            memory=memory,
         )
 
 

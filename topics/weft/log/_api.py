@@ -16,7 +16,7 @@ Rules that every backend keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -86,6 +86,9 @@ class TopicInfo:
 DeliveryCallback = Callable[[LogError | None, int, int], None]
 """Called with (error or None, partition, offset) once a record is durable, or surely is not."""
 
+OffsetCallback = Callable[[int], None]
+"""Called with the offset of a record of a transaction."""
+
 
 @runtime_checkable
 class Producer(Protocol):
@@ -137,7 +140,12 @@ class TransactionalProducer(Protocol):
         key: bytes | None,
         value: bytes | None,
         headers: Headers = (),
-    ) -> None: ...
+        on_offset: OffsetCallback | None = None,
+    ) -> None:
+        """`on_offset` is told, before `commit` returns, at which offset the record lies. Rarely it is not.
+
+        It counts only once `commit` has returned: what is told and not committed is nowhere.
+        """
 
     def send_offsets(self, next_offsets: Mapping[TopicPartition, int], member: GroupMember) -> None:
         """Add consumed offsets (the next one to read, per partition) to the transaction."""
@@ -216,6 +224,15 @@ class Reader(Protocol):
         """Assign, then yield up to the last record that is committed as each partition's end is first reached.
 
         `timeout_s` bounds the time without progress. Raises `LogUnavailableError` beyond it.
+        """
+
+    def read_at(
+        self, offsets: Mapping[TopicPartition, Collection[int]], timeout_s: float
+    ) -> list[LogRecord]:
+        """The records at exactly these offsets; those that are not there any more are left out.
+
+        For offsets that are known to be committed: nothing is waited for that stands undecided before them. `timeout_s`
+        bounds the time without progress. Raises `LogUnavailableError` beyond it. `poll` is not affected.
         """
 
     def close(self) -> None: ...

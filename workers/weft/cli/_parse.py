@@ -1,4 +1,4 @@
-"""What people type: durations, JSON, `KEY=VALUE`."""
+"""What people type: durations, sizes, JSON, `KEY=VALUE`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from weft.errors import UsageError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)?", re.IGNORECASE)
+_UNITS_BYTES = {"b": 1} | {
+    f"{letter}{unit}": base ** (power + 1)
+    for power, letter in enumerate("kmgt")
+    for unit, base in (("b", 1000), ("ib", 1024))
+}
 _TEXT_MAX = 60
 
 
@@ -28,6 +34,17 @@ def duration(text: str) -> timedelta:
         return timedelta(seconds=sum(float(number) * _UNITS_S[unit] for number, unit in parts))
     except OverflowError:
         raise UsageError(f"{text!r} is longer than any duration can be.") from None
+
+
+def byte_count(text: str) -> int:
+    """`512MiB`, `2GiB`, `1.5GB`, `100000`. Raises UsageError for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is no size: write a number of bytes, or one with its unit, such as 512MiB or 2GiB."
+        )
+    number, unit = match.groups()
+    return int(float(number) * _UNITS_BYTES[(unit or "b").lower()])
 
 
 def json_value(text: str, what: str) -> Any:

@@ -22,7 +22,7 @@ from weft.cli._example import example_input
 from weft.cli._load import Definitions, load
 from weft.cli._logging import log_of_a_worker, log_to_stderr
 from weft.cli._output import Output
-from weft.cli._parse import duration
+from weft.cli._parse import byte_count, duration
 from weft.cli._processes import Processes
 from weft.cli._settings import EMBEDDED_FILE, Settings
 from weft.errors import UsageError, WeftError
@@ -75,6 +75,15 @@ HotMaxOption = Annotated[
         help="Workflows of each partition that are kept ready in memory (default: 20000).",
     ),
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="What this process keeps of its workflows in memory, such as 2GiB; the rest is read back from the log "
+        "when it is needed (default: no bound).",
+    ),
+]
 DrainOption = Annotated[
     str | None,
     typer.Option("--drain", metavar="DURATION", help="How long a stop may take (default: 30s)."),
@@ -115,6 +124,7 @@ async def worker(
     turn_max: TurnMaxOption = None,
     processes: ProcessesOption = 1,
     hot_max: HotMaxOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Serve the workflows and activities of a file, until stopped."""
     if workflows_only and (activities_only or queue):
@@ -127,6 +137,7 @@ async def worker(
         drain=duration(drain) if drain else None,
         turn_max=duration(turn_max) if turn_max else None,
         hot_max=hot_max,
+        memory=byte_count(memory) if memory else None,
     )
     queues = [] if workflows_only else queue
     served = _Served(target, activities_only, tuple(queues) if queues is not None else None)
@@ -249,6 +260,7 @@ async def _serve(
         turn_s_max=settings.turn_max.total_seconds(),
         lease_s=settings.lease.total_seconds(),
         hot_max=settings.hot_max,
+        memory_bytes_max=settings.memory,
         payload_store=settings.payload_store,
         payload_bytes_max=settings.payload_bytes_max,
     )

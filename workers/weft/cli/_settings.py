@@ -35,7 +35,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from weft.cli._parse import duration
+from weft.cli._parse import byte_count, duration
 from weft.errors import UsageError
 from weft.log import Log, open_log
 from weft.payloads import PAYLOAD_BYTES_MIN
@@ -77,6 +77,14 @@ class Settings(BaseSettings):
 
     hot_max: int = Field(default=HOT_MAX, ge=1)
     """Workflows of each partition that are kept ready in memory."""
+
+    memory: int | None = Field(default=None, ge=1)
+    """Bytes that a worker process keeps of its workflows; None is no bound."""
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _parse_size(cls, value: object) -> object:
+        return byte_count(value) if isinstance(value, str) else value
 
     @field_validator("drain", "turn_max", "lease", mode="before")
     @classmethod

@@ -136,6 +136,16 @@ class WorkerMetrics:
             "Bytes of the largest history of an open run here (0: none has 1 MiB, or 1,000 events)",
             registry=self.registry,
         )
+        self.memory_bytes = Gauge(
+            "weft_memory_bytes",
+            "Bytes that are kept of workflows, by estimate, where memory is bounded (--memory); else 0",
+            registry=self.registry,
+        )
+        self.read_back = Counter(
+            "weft_read_back",
+            "Workflows whose state was read back from the log because memory is bounded",
+            registry=self.registry,
+        )
         self.payload_ratio = Gauge(
             "weft_payload_ratio",
             "The largest payload here since the start, as a part of what a record takes: above 1 it was not taken",

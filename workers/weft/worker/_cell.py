@@ -57,6 +57,7 @@ class Cell:
         "counted",
         "due_ms",
         "encoded",
+        "kept_bytes",
         "key",
         "largest_bytes",
         "machine",
@@ -101,6 +102,8 @@ class Cell:
         """When the partition's clock has this cell next; 0 is never."""
         self.waiters: dict[str, ReplyTo] = {}
         """Clients that wait for the end, by request."""
+        self.kept_bytes = 0
+        """With how much this cell is counted where memory is bounded."""
         self.counted: Status | None = None
         """The status under which the partition counts this workflow."""
 

@@ -10,12 +10,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from weft.codec import encode
 from weft.errors import CommitUnknownError, FencedError, LogError, LogFullError, LogUnavailableError
 from weft.host import HOST, Host
-from weft.log import FROM_START, GroupConsumer, GroupMember, Log, LogRecord
+from weft.log import (
+    FROM_START,
+    GroupConsumer,
+    GroupMember,
+    Log,
+    LogRecord,
+    TransactionalProducer,
+)
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
 from weft.records import STATUSES, ActivityTask, Reply, ReplyTo, ResultsRecord
@@ -24,6 +33,7 @@ from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
 from weft.worker._hot_key import HotKey
 from weft.worker._inline import InlineRunner
+from weft.worker._memory import READ_BACK_MAX, Memory, StateReader
 from weft.worker._partition import Partition
 from weft.worker._producers import ProducersInTurn
 from weft.worker._room import Room
@@ -79,6 +89,7 @@ class PartitionOwner:
         session_timeout_s: float = 6.0,
         turn_s_max: float | None = None,
         hot_max: int = HOT_MAX,
+        memory_bytes_max: int | None = None,
         host: Host = HOST,
     ) -> None:
         self._log = log
@@ -91,6 +102,9 @@ class PartitionOwner:
         self._instance_id = instance_id
         self._session_timeout_s = session_timeout_s
         self._hot_max = hot_max
+        self._memory: Memory | None = None
+        if memory_bytes_max is not None:
+            self._memory = Memory(memory_bytes_max, StateReader(log, namespace))
         self._host = host
         self._watchdog = TurnWatchdog(turn_s_max, host) if turn_s_max is not None else None
         self._guard: Guard = self._watchdog or UNGUARDED
@@ -237,6 +251,8 @@ class PartitionOwner:
         else:
             self._note_success()
             self._after_commit(batch)
+            if self._memory is not None:
+                self._memory.trim([partition.cells for partition in self._serving.values()])
 
     def _poll(self, consumer: GroupConsumer) -> list[LogRecord]:
         """What is there; when nothing is, the wait ends with the first record or result of an inline activity."""
@@ -313,12 +329,23 @@ class PartitionOwner:
     def _handle(self, batch: Batch, now_ms: int, room: Room) -> None:
         """Take the turns of what was read, as far as there is room: the rest is held for the next batch."""
         held, serving, handled = self._held, self._serving, list[LogRecord]()
+        memory = self._memory
         while held and room.is_left:
+            if memory is not None and len(handled) % READ_BACK_MAX == 0:
+                self._read_back(memory)
             record = held.popleft()
             handled.append(record)
             serving[record.partition].handle(record, batch, now_ms)
         batch.read(handled)
         self._hot_key.note(handled, self._host.monotonic())
+
+    def _read_back(self, memory: Memory) -> None:
+        """Have the bodies of the workflows in memory that the next records are for, where they are absent."""
+        wanted: dict[int, list[str]] = {}
+        for record in islice(self._held, READ_BACK_MAX):
+            workflow_id = (record.key or b"").decode(errors="replace")
+            wanted.setdefault(record.partition, []).append(workflow_id)
+        memory.read_back([(self._serving[number].cells, ids) for number, ids in wanted.items()])
 
     def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> int:
         """Take what came of inline activities; returns how many were begun at once because of it."""
@@ -387,12 +414,33 @@ class PartitionOwner:
             next_offsets.setdefault(signals, self._positions[signals])
         producer = self._producer.next()
         producer.begin()
-        for topic, partition, key, value, headers in batch.writes:
-            producer.append(topic, partition, key, value, headers)
+        offsets: list[tuple[int, bytes, int]] = []
+        if self._memory is None:
+            for topic, partition, key, value, headers in batch.writes:
+                producer.append(topic, partition, key, value, headers)
+        else:
+            self._append_noting(producer, batch, offsets)
         producer.send_offsets(next_offsets, member)
         producer.commit(_COMMIT_TIMEOUT_S)
+        for number, key, offset in offsets:
+            self._serving[number].placed(key, offset)
         self._metrics.batch_records.observe(batch.record_count)
         self._metrics.transaction_seconds.observe(self._host.monotonic() - began)
+
+    def _append_noting(
+        self, producer: TransactionalProducer, batch: Batch, offsets: list[tuple[int, bytes, int]]
+    ) -> None:
+        """Have it noted where the state lies that this batch writes: (partition, key, offset)."""
+        state = self._namespace.state
+
+        def note(partition: int, key: bytes, offset: int) -> None:
+            offsets.append((partition, key, offset))
+
+        for topic, partition, key, value, headers in batch.writes:
+            on_offset = None
+            if topic == state and key is not None and value is not None:
+                on_offset = partial(note, partition, key)
+            producer.append(topic, partition, key, value, headers, on_offset)
 
     def _after_commit(self, batch: Batch) -> None:
         self._submit(batch.inline)
@@ -448,6 +496,7 @@ class PartitionOwner:
             guard=self._guard,
             payloads=self._payloads,
             hot_max=self._hot_max,
+            memory=self._memory,
             host=self._host,
         )
 
@@ -590,6 +639,8 @@ class PartitionOwner:
             self._producer.close()
         self._replies.flush(5.0)
         self._replies.close()
+        if self._memory is not None:
+            self._memory.close()
 
     def _report(self) -> None:
         now = self._host.monotonic()
@@ -598,6 +649,8 @@ class PartitionOwner:
         self._report_at = now + _REPORT_S
         partitions = list(self._serving.values())
         self._metrics.partitions.set(len(partitions))
+        if self._memory is not None:
+            self._memory.report(self._metrics)
         for status in STATUSES:
             count = sum(partition.statuses[status] for partition in partitions)
             self._metrics.runs.labels(status).set(count)

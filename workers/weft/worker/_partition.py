@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Container, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from weft.codec import (
     MalformedError,
@@ -55,11 +56,15 @@ from weft.worker._cell import Cell, page_key
 from weft.worker._cells import HOT_MAX, Cells
 from weft.worker._intake import Intake
 from weft.worker._long import LongHistories
+from weft.worker._memory import READ_BACK_MAX, Memory
 from weft.worker._progress import activity_id_of
 from weft.worker._room import Room
+from weft.worker._shelf import Brief, Shelf, ShelvedPage, brief_of, shelved
 from weft.worker._turn import Turn
 from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
+
+T = TypeVar("T")
 
 WAITERS_MAX = 1000
 """Clients that one workflow remembers as waiting: those that gave up are not told apart from those that wait."""
@@ -79,10 +84,13 @@ class Partition:
         guard: Guard = UNGUARDED,
         payloads: Payloads | None = None,
         hot_max: int = HOT_MAX,
+        memory: Memory | None = None,
         host: Host = HOST,
     ) -> None:
+        """`memory` bounds what is kept of the workflows: the rest is left on the log until it is needed."""
         self.number = number
-        self.cells = Cells(hot_max)
+        self._shelf = Shelf(namespace.state, number, memory) if memory is not None else None
+        self.cells = Cells(hot_max, self._shelf, self._may_leave)
         self.statuses: Counter[str] = Counter()
         """How many workflows there are, by status."""
         self.dropped: Counter[str] = Counter()
@@ -93,6 +101,8 @@ class Partition:
         self._namespace = namespace
         self._host = host
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
+        self._shelved_pages: dict[str, dict[tuple[str, int], ShelvedPage]] = {}
+        """Instead of the pages, where memory is bounded."""
         self.long = LongHistories()
         self._payloads = payloads or Payloads(namespace.name, host=host)
         self._turn = Turn(
@@ -122,11 +132,18 @@ class Partition:
             self._unload(workflow_id, rest)
             return None
         if not rest:
-            self.cells.load(workflow_id, record.value)
+            if self._shelf is None:
+                self.cells.load(workflow_id, record.value)
+            else:
+                self.cells.load_bounded(workflow_id, record)
             return None
         state: StateRecord = decode_state(record.value)
         if isinstance(state, Page):
-            self._pages.setdefault(workflow_id, {})[state.run_id, state.number] = state
+            if self._shelf is None:
+                self._pages.setdefault(workflow_id, {})[state.run_id, state.number] = state
+            else:
+                pages = self._shelved_pages.setdefault(workflow_id, {})
+                pages[state.run_id, state.number] = shelved(record.offset, state)
         elif isinstance(state, Progress):
             self._watch.progress.load(workflow_id, state)
         elif isinstance(state, Claim):
@@ -135,21 +152,29 @@ class Partition:
 
     def loaded(self) -> None:
         """All state is in: count the workflows, and give open runs their pages and their place on the clock."""
-        blocked: deque[str] = deque()
         for workflow_id, encoded in self.cells.cold():
             head = self._checked_head(workflow_id, encoded)
-            self.statuses[head.status] += 1
-            if head.status not in ENDED and head.next_due_ms:
-                self.cells.set_due(workflow_id, head.next_due_ms)
-                self._clock.append((head.next_due_ms, workflow_id))
-            if head.status == "blocked":
-                blocked.append(workflow_id)
-            if head.page_count:
+            self._note_loaded(workflow_id, head)
+            if head.page_count and self._shelf is None:
                 self._give_pages(self.cells[workflow_id], head)
+            elif head.page_count:
+                self._leave_pages(workflow_id, brief_of(head))
+        if self._shelf is not None:
+            for workflow_id, brief in self._shelf.briefs():
+                self._note_loaded(workflow_id, brief)
+                if brief.page_count:
+                    self._leave_pages(workflow_id, brief)
         heapq.heapify(self._clock)
-        self._to_try = blocked
-        self._pages = {}
+        self._pages, self._shelved_pages = {}, {}
         self.cells.shed(self._may_cool)
+
+    def _note_loaded(self, workflow_id: str, head: Head | Brief) -> None:
+        self.statuses[head.status] += 1
+        if head.status not in ENDED and head.next_due_ms:
+            self.cells.set_due(workflow_id, head.next_due_ms)
+            self._clock.append((head.next_due_ms, workflow_id))
+        if head.status == "blocked":
+            self._to_try.append(workflow_id)
 
     def _checked_head(self, workflow_id: str, encoded: bytes) -> Head:
         try:
@@ -161,19 +186,36 @@ class Partition:
             ) from error
 
     def _give_pages(self, cell: Cell, head: Head) -> None:
-        pages = self._pages.get(cell.workflow_id, {})
-        wanted = [(head.run_id, number) for number in range(head.page_count)]
-        missing = [number for run_id, number in wanted if (run_id, number) not in pages]
-        if missing and not cell.ended:
-            raise InvariantViolation(
-                f"Workflow {cell.workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
-                f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
-            )
-        cell.give_pages([pages[page] for page in wanted if page in pages])
+        cell.give_pages(self._of_the_run(cell.workflow_id, head, self._pages))
         if cell.ended:
             self.cells.used(cell)
         else:
-            self.long.found(cell)
+            self.long.found(cell.workflow_id, cell.run_id, cell.event_count, cell.history_bytes)
+
+    def _leave_pages(self, workflow_id: str, brief: Brief) -> None:
+        """The same where memory is bounded: the pages are read when they are needed."""
+        pages = self._of_the_run(workflow_id, brief, self._shelved_pages)
+        page_bytes = sum(page.events_bytes for page in pages)
+        stored = [key for page in pages for key in page.stored]
+        places = [] if brief.status in ENDED else [page.place for page in pages]
+        self.cells.leave_pages(workflow_id, places, page_bytes, stored)
+        if places:
+            history_bytes = page_bytes + brief.tail_bytes
+            self.long.found(workflow_id, brief.run_id, brief.event_count, history_bytes)
+
+    def _of_the_run(
+        self, workflow_id: str, head: Head | Brief, found: Mapping[str, Mapping[tuple[str, int], T]]
+    ) -> list[T]:
+        """Its pages, oldest first. Of an ended run some may be missing: nobody reads them any more."""
+        pages = found.get(workflow_id, {})
+        wanted = [(head.run_id, number) for number in range(head.page_count)]
+        missing = [number for run_id, number in wanted if (run_id, number) not in pages]
+        if missing and head.status not in ENDED:
+            raise InvariantViolation(
+                f"Workflow {workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
+                f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
+            )
+        return [pages[page] for page in wanted if page in pages]
 
     def resume_blocked(self, batch: Batch, now_ms: int, room: Room | None = None) -> bool:
         """Try every blocked run again: this worker's code may be the one that fits.
@@ -181,7 +223,11 @@ class Partition:
         False when `room` is used up: the others are tried in the next batch, so that the partition is served in
         between.
         """
+        tried_count = 0
         while self._to_try and (room is None or room.is_left):
+            if tried_count % READ_BACK_MAX == 0:
+                self.cells.read_back(islice(self._to_try, READ_BACK_MAX))
+            tried_count += 1
             cell = self.cells.get(self._to_try.popleft())
             if cell is not None and cell.status == "blocked":
                 self._try_again(cell, batch, now_ms)
@@ -191,11 +237,13 @@ class Partition:
     def _unload(self, workflow_id: str, rest: str) -> None:
         run_id, _, number = rest.rpartition("\0")
         if not rest:
-            self.cells.pop(workflow_id, None)
+            self.cells.unload(workflow_id)
         elif (activity_id := activity_id_of(number)) is not None:
             self._watch.progress.unload(workflow_id, activity_id)
         elif workflow_id in self._pages:
             self._pages[workflow_id].pop((run_id, int(number)), None)
+        elif workflow_id in self._shelved_pages:
+            self._shelved_pages[workflow_id].pop((run_id, int(number)), None)
 
     # Serving.
 
@@ -228,6 +276,9 @@ class Partition:
                     for entry in entries[position:]:
                         heapq.heappush(self._clock, entry)
                     return fired
+                if position % READ_BACK_MAX == 0:
+                    following = entries[position : position + READ_BACK_MAX]
+                    self.cells.read_back(workflow_id for _, workflow_id in following)
                 if self.cells.due_ms(workflow_id) == due_ms:
                     cell = self.cells[workflow_id]
                     cell.due_ms = 0
@@ -290,7 +341,7 @@ class Partition:
             self._count(cell, cell.status)
             if is_busy:
                 self._watch.settle(cell, batch)
-            if cell.largest_bytes:
+            if cell.largest_bytes or self.long.knows(cell.workflow_id):
                 self._note_size(cell)
             if cell.ended:
                 self._answer_waiters(cell, batch)
@@ -300,7 +351,22 @@ class Partition:
         for workflow_id in self._watch.changed():
             self._watch.settle(self.cells[workflow_id], batch)
 
+    def placed(self, key: bytes, offset: int) -> None:
+        """A head or page of the batch that was just committed lies there. For partitions with a bound."""
+        assert self._shelf is not None, "nobody asks without a bound"
+        workflow_id, _, rest = key.decode().partition("\0")
+        number = rest.rpartition("\0")[2]
+        if workflow_id not in self.cells:
+            return
+        if not rest:
+            self._shelf.note(workflow_id, offset)
+        elif activity_id_of(number) is None:
+            self._shelf.note_page(workflow_id, int(number), offset)
+
     def _may_cool(self, cell: Cell) -> bool:
+        return self._may_leave(cell) and not self.long.knows(cell.workflow_id)
+
+    def _may_leave(self, cell: Cell) -> bool:
         """Not what this process alone knows of: changes to be written, and attempts that run for it."""
         run = cell.run
         return (
@@ -308,7 +374,6 @@ class Partition:
             and cell.workflow_id not in self._dirty
             and not (run is not None and (run.has_open_inline or run.leased_count))
             and cell.workflow_id not in self._watch.progress.by_workflow
-            and not self.long.knows(cell.workflow_id)
         )
 
     def _note_size(self, cell: Cell) -> None:

@@ -105,7 +105,9 @@ class Takeover:
     def drop(self, numbers: Iterable[int]) -> None:
         """These were revoked on the way."""
         for number in numbers:
-            self._pending.pop(number, None)
+            partition = self._pending.pop(number, None)
+            if partition is not None:
+                partition.close()
 
     def close(self) -> None:
         self._reader.close()

@@ -43,7 +43,9 @@ class Worker:
     without coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
     `session_timeout_s`. An activity that runs for long is leased: when its worker has not been heard of for `lease_s`,
     it is run again elsewhere. Of each partition, `hot_max` workflows are kept ready in memory; the others cost little
-    more than their bytes on the log there, and are replayed when something happens to them. `payload_store` is the
+    more than their bytes on the log there, and are replayed when something happens to them. `memory_bytes_max` bounds
+    what is kept of all workflows together: beyond it, their state is left on the log and read back when something
+    happens to them (None: no bound). `payload_store` is the
     folder or URL where payloads of more than `payload_bytes_max` go; clients and all workers need the same one
     (default: none with Kafka, the folder `FILE.payloads` with an embedded log). Raises UsageError when two of a kind
     share a name.
@@ -65,6 +67,7 @@ class Worker:
         turn_s_max: float | None = 5.0,
         lease_s: float = LEASE_S,
         hot_max: int = HOT_MAX,
+        memory_bytes_max: int | None = None,
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         host: Host = HOST,
@@ -90,6 +93,9 @@ class Worker:
         check_lease(lease_s)
         self._lease_s = lease_s
         self._hot_max = hot_max
+        if memory_bytes_max is not None and memory_bytes_max < 0:
+            raise UsageError(f"{memory_bytes_max} bytes cannot bound a memory: None is no bound")
+        self._memory_bytes_max = memory_bytes_max
         self._runner: AttemptRunner | None = None
         self._stopping = host.event()
         self._owner: PartitionOwner | None = None
@@ -180,6 +186,7 @@ class Worker:
             session_timeout_s=self._session_timeout_s,
             turn_s_max=self._turn_s_max,
             hot_max=self._hot_max,
+            memory_bytes_max=self._memory_bytes_max,
             host=self._host,
         )
         self.metrics.unserved_seconds.set_function(self._owner.unserved_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from weft.errors import CorruptRecordError, TopicError
 from weft.log._api import FROM_END, FROM_START, LogRecord, TopicPartition, count_of_last
 from weft.log.embedded._catalogue import Catalogue
 from weft.log.embedded._checksum import record_checksum
-from weft.log.embedded._database import Database, Shared, rows_in
+from weft.log.embedded._database import Database, Row, Shared, rows_in
 from weft.log.embedded._schema import OFFSET_BITS
 
 FETCH_BYTES_MAX = 32 * 1024 * 1024
@@ -22,6 +22,10 @@ _CHUNK_RECORDS = 256
 _SELECT = (
     "SELECT record_id, key, timestamp_ms, checksum, headers, value FROM records "
     "WHERE record_id >= ? AND record_id < ? ORDER BY record_id LIMIT ?"
+)
+_SELECT_AT = (
+    "SELECT record_id, key, timestamp_ms, checksum, headers, value FROM records "
+    "WHERE record_id IN (%s) ORDER BY record_id"
 )
 _decode_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
 
@@ -144,20 +148,7 @@ class Fetcher:
         size_bytes = 0
         try:
             while read_count < limit and (rows := cursor.fetchmany(_CHUNK_RECORDS)):
-                into += [
-                    LogRecord(
-                        topic,
-                        partition,
-                        record_id - first_id,
-                        key,
-                        value,
-                        timestamp_ms,
-                        _decode_headers(headers) if headers is not None else (),
-                    )
-                    for record_id, key, timestamp_ms, checksum, headers, value in rows
-                    if checksum == record_checksum(record_id, timestamp_ms, key, headers, value)
-                    or _raise_damaged(topic, partition, record_id - first_id)
-                ]
+                into += _checked(rows, topic, partition, first_id)
                 read_count += len(rows)
                 size_bytes += sum([len(row[5]) for row in rows if row[5] is not None])
                 if size_bytes >= FETCH_BYTES_MAX:
@@ -171,6 +162,37 @@ class Fetcher:
         position = into[-1].offset + 1 if read_count == limit else end_offset
         self._position_by_id[partition_id] = position
         return size_bytes
+
+
+def records_at(
+    database: Database, partition_id: int, place: TopicPartition, offsets: Collection[int]
+) -> list[LogRecord]:
+    """The records at these offsets that are still there."""
+    first_id = partition_id << OFFSET_BITS
+    ids = [first_id + offset for offset in sorted(offsets)]
+    records: list[LogRecord] = []
+    for start in range(0, len(ids), _CHUNK_RECORDS):
+        chunk = ids[start : start + _CHUNK_RECORDS]
+        records += _checked(database.query(_SELECT_AT % rows_in(chunk), chunk), *place, first_id)
+    return records
+
+
+def _checked(rows: Iterable[Row], topic: str, partition: int, first_id: int) -> list[LogRecord]:
+    """Rows as records. Raises `CorruptRecordError` for one that does not fit its checksum."""
+    return [
+        LogRecord(
+            topic,
+            partition,
+            record_id - first_id,
+            key,
+            value,
+            timestamp_ms,
+            _decode_headers(headers) if headers is not None else (),
+        )
+        for record_id, key, timestamp_ms, checksum, headers, value in rows
+        if checksum == record_checksum(record_id, timestamp_ms, key, headers, value)
+        or _raise_damaged(topic, partition, record_id - first_id)
+    ]
 
 
 def _raise_damaged(topic: str, partition: int, offset: int) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from weft.log._api import LogRecord, TopicPartition
 from weft.log.embedded._catalogue import Catalogue
 from weft.log.embedded._database import Database, Shared
-from weft.log.embedded._fetch import Fetcher, Watch
+from weft.log.embedded._fetch import Fetcher, Watch, records_at
 
 _READ_TO_END_RECORDS = 1_000
 
@@ -48,6 +48,16 @@ class EmbeddedReader:
         """`timeout_s` is not needed here: the file answers at once, or raises after the log's busy timeout."""
         self.assign(offsets)
         return _read_to_end(self._fetcher, self._fetcher.ends())
+
+    def read_at(
+        self, offsets: Mapping[TopicPartition, Collection[int]], timeout_s: float
+    ) -> list[LogRecord]:
+        """As of `read_to_end`, for `timeout_s`."""
+        records: list[LogRecord] = []
+        for (topic, partition), wanted in offsets.items():
+            partition_id = self._catalogue.topic(topic).partition_id(partition)
+            records += records_at(self._database, partition_id, (topic, partition), wanted)
+        return records
 
     def close(self) -> None:
         self._database.close()

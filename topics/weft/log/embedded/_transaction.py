@@ -14,7 +14,7 @@ from weft.errors import (
     TopicError,
     UsageError,
 )
-from weft.log._api import GroupMember, Headers, TopicPartition
+from weft.log._api import GroupMember, Headers, OffsetCallback, TopicPartition
 from weft.log.embedded._append import PendingRecord, append_records, store_offsets
 from weft.log.embedded._catalogue import Catalogue, check_record, encoded_headers
 from weft.log.embedded._database import Database, Shared
@@ -69,6 +69,8 @@ class EmbeddedTransactionalProducer:
         self._records_by_partition: dict[int, list[PendingRecord]] = {}
         self._topics: set[str] = set()
         self._offsets: list[tuple[EmbeddedMember, dict[TopicPartition, int]]] = []
+        self._on_offset: list[tuple[int, int, OffsetCallback]] = []
+        """(partition ID, position among its records, whom to tell)"""
 
     def fence(self, timeout_s: float) -> None:
         with self._database.write(timeout_s):
@@ -96,6 +98,7 @@ class EmbeddedTransactionalProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Headers = (),
+        on_offset: OffsetCallback | None = None,
     ) -> None:
         self._check_open()
         found = self._catalogue.topic(topic)
@@ -107,6 +110,8 @@ class EmbeddedTransactionalProducer:
             records = self._records_by_partition[partition_id] = []
             self._topics.add(topic)
         records.append((key, encoded, value))
+        if on_offset is not None:
+            self._on_offset.append((partition_id, len(records) - 1, on_offset))
 
     def send_offsets(self, next_offsets: Mapping[TopicPartition, int], member: GroupMember) -> None:
         """The proof is checked by `commit`, which is where it counts."""
@@ -121,7 +126,7 @@ class EmbeddedTransactionalProducer:
         if self._records_by_partition or self._offsets:
             try:
                 with self._database.write(timeout_s):
-                    self._write()
+                    first_offsets = self._write()
             except LogFullError:
                 raise
             except LogUnavailableError as error:
@@ -129,9 +134,12 @@ class EmbeddedTransactionalProducer:
                     f"Transaction of {self.transactional_id} not committed. {error}"
                 ) from error
             self._shared.commits.notify()
+            for partition_id, position, on_offset in self._on_offset:
+                on_offset(first_offsets[partition_id] + position)
         self._forget()
 
-    def _write(self) -> None:
+    def _write(self) -> dict[int, int]:
+        """Returns each partition's first new offset."""
         self._check_epoch()
         for member, next_offsets in self._offsets:
             check_ownership(self._database, member, next_offsets)
@@ -144,6 +152,7 @@ class EmbeddedTransactionalProducer:
                 for (topic, partition), next_offset in next_offsets.items()
             ]
             store_offsets(self._database, member.group_id, pairs)
+        return written
 
     def _check_epoch(self) -> None:
         rows = self._database.execute(
@@ -180,6 +189,7 @@ class EmbeddedTransactionalProducer:
         self._records_by_partition = {}
         self._topics = set()
         self._offsets = []
+        self._on_offset = []
 
     def close(self) -> None:
         self._forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -100,7 +101,7 @@ def enqueue(  # noqa: PLR0917 - a record's parts, on the hot path
     key: bytes | None,
     value: bytes | None,
     headers: Headers,
-    callback: _Delivery | None = None,
+    callback: Callable[[KafkaError | None, Message], None] | None = None,
 ) -> None:
     """Queue one record. Raises `BufferError` when the queue stays full for a while."""
     deadline_s = 0.0

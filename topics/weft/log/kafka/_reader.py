@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
@@ -14,6 +14,7 @@ from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._errors import kafka_error, log_error
 from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._records import first_error, records_of
+from weft.log.kafka._search import Search
 from weft.log.kafka._settings import ClientSettings, Settings, logger
 
 _LOOKUP_TIMEOUT_S = 10.0
@@ -23,8 +24,9 @@ _BATCH_RECORDS_MAX = 1000
 class KafkaReader:
     """Implements `weft.log.Reader`.
 
-    Two clients, made when they are needed: one for `poll`, whose fetches may wait at the broker, and one for
-    `read_to_end`, whose fetches may not. After `read_to_end` is through, `poll` goes on where it ended.
+    Three clients, made when they are needed: one for `poll`, whose fetches may wait at the broker, one for
+    `read_to_end`, whose fetches may not, and one for `read_at`, whose fetches are small. After `read_to_end` is
+    through, `poll` goes on where it ended.
     """
 
     def __init__(self, settings: ClientSettings, name: str, *, committed: bool) -> None:
@@ -33,8 +35,10 @@ class KafkaReader:
         group = f"weft-reader-{uuid.uuid4().hex}"
         self._follow_settings = settings.reader(group, committed=committed)
         self._to_end_settings = settings.reader_to_end(group, committed=committed)
+        self._at_settings = settings.reader_at(group)
         self._follower: Consumer | None = None
         self._to_end: Consumer | None = None
+        self._at: Consumer | None = None
         self._partitions_by_topic: dict[str, int] = {}
         self._next_offsets: dict[TopicAndPartition, int] | None = None
         """Where `poll` takes over from `read_to_end`."""
@@ -113,9 +117,29 @@ class KafkaReader:
     ) -> LogUnavailableError:
         partitions = ", ".join(f"{topic}-{number}" for topic, number in sorted(unfinished))
         return LogUnavailableError(
-            f"Nothing came from {partitions} of {self._name} within {timeout_s:g} s, and their ends were not reached. "
+            f"Nothing came from {partitions} of {self._name} within {timeout_s:g} s, and there was more to read. "
             "Look at the brokers and the network, and read again."
         )
+
+    def read_at(
+        self, offsets: Mapping[TopicAndPartition, Collection[int]], timeout_s: float
+    ) -> list[LogRecord]:
+        """Raises `TopicError` when there is no such topic or partition."""
+        if self._at is None:
+            self._at = self._new_client(self._at_settings)
+        client, search = self._at, Search(offsets)
+        try:
+            while starts := search.starts():
+                self._assign(client, starts, min(timeout_s, _LOOKUP_TIMEOUT_S))
+                deadline_s = time.monotonic() + timeout_s
+                while search.is_reading:
+                    messages = self._take(client, _BATCH_RECORDS_MAX, deadline_s - time.monotonic())
+                    if not messages:
+                        raise self._no_progress(search.places, timeout_s)
+                    search.take(messages, self._name)
+        finally:
+            client.unassign()
+        return search.found
 
     def _new_client(self, settings: Settings) -> Consumer:
         return Consumer(settings, logger=logger)
@@ -165,8 +189,8 @@ class KafkaReader:
             )
 
     def close(self) -> None:
-        clients = (self._follower, self._to_end)
-        self._follower = self._to_end = None
+        clients = (self._follower, self._to_end, self._at)
+        self._follower = self._to_end = self._at = None
         for client in clients:
             if client is not None:
                 client.close()

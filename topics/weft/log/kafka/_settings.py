@@ -106,6 +106,23 @@ class ClientSettings:
             _CONSUMER | {"fetch.wait.max.ms": 2}, vital | {"enable.partition.eof": True}
         )
 
+    def reader_at(self, name: str) -> Settings:
+        # For single records, whose offsets are known to be committed: no more is fetched than one answer at a time.
+        vital = _vital_consumer(name, committed=False) | {
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+        }
+        return self._merged(
+            _CONSUMER
+            | {
+                "fetch.wait.max.ms": 2,
+                "fetch.queue.backoff.ms": 1,
+                "fetch.message.max.bytes": 64 * 1024,
+                "queued.min.messages": 1,
+            },
+            vital,
+        )
+
     def _merged(self, defaults: Settings, vital: Settings) -> Settings:
         return {**_COMMON, **defaults, **self._config, **vital, "bootstrap.servers": self.bootstrap}
 

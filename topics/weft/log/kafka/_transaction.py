@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from weft.errors import LogError, LogUnavailableError, UsageError, WeftError
-from weft.log._api import GroupMember, Headers
+from weft.log._api import GroupMember, Headers, OffsetCallback
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._errors import STALE_GENERATION, commit_error, kafka_error, log_error
 from weft.log.kafka._limits import TopicLimits
@@ -84,13 +84,15 @@ class KafkaTransactionalProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Headers = (),
+        on_offset: OffsetCallback | None = None,
     ) -> None:
         """A `RecordTooLargeError` or `TopicError` leaves the transaction as it was: the rest can be committed."""
         if not self._open:
             self._refuse_closed()
         self._limits.check(topic, key, value, headers)
         try:
-            enqueue(self._client, topic, partition, key, value, headers)
+            report = _report_to(on_offset) if on_offset is not None else None
+            enqueue(self._client, topic, partition, key, value, headers, report)
         except BufferError:
             raise LogUnavailableError(
                 f"{len(self._client)} records of transactional producer {self.transactional_id} wait to be sent to "
@@ -198,3 +200,14 @@ class KafkaTransactionalProducer:
             self._client.purge()
         # The client ends, with its threads and connections, when it is forgotten.
         del self._client
+
+
+def _report_to(on_offset: OffsetCallback) -> Callable[[KafkaError | None, Message], None]:
+    """Served within `commit`, which flushes. What was not written makes that fail, so it is not told here."""
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        offset = message.offset()
+        if error is None and offset is not None and offset >= 0:
+            on_offset(offset)
+
+    return report
