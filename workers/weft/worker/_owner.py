@@ -29,6 +29,7 @@ from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
 from weft.records import STATUSES, ActivityTask, Reply, ReplyTo, ResultsRecord
 from weft.topics import Namespace
+from weft.worker._allocator import give_back
 from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
 from weft.worker._hot_key import HotKey
@@ -53,6 +54,8 @@ DUE_MAX = 1000
 _FRESH_SHARE, _RECORDS_SHARE, _INLINE_SHARE = 0.2, 0.6, 0.5
 """Of a batch's room: each of what those before it leave over; the rest is for what is due."""
 _REBUILD_RECORDS_MAX = 5000
+_LEAVINGS_RECORDS_MIN = 10_000
+"""Reading so many leaves memory behind that is worth giving back."""
 _IDLE_S = 0.1
 _LEASE_STEP_S = 0.5
 """The most that one round of the loop takes from the leases."""
@@ -510,6 +513,8 @@ class PartitionOwner:
                 self._metrics.rebuild_records.inc(takeover.record_count)
                 takeover.close()
                 self._takeovers.remove(takeover)
+                if takeover.record_count >= _LEAVINGS_RECORDS_MIN:
+                    give_back()
 
     def _claim(self, takeover: Takeover) -> None:
         assert self._consumer is not None, "run() opens the consumer"
