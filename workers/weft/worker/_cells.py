@@ -23,10 +23,10 @@ from weft.worker._shelf import Shelf
 
 HOT_MAX = 20_000
 """Workflows of one partition that are kept ready."""
-INDEX_BYTES = 300
+INDEX_BYTES = 200
 """What a workflow takes beside its body, wherever that is."""
-HOT_BYTES = 12 * 1024
-"""What a cell takes beside its head: an estimate, for runs and code of ordinary size."""
+HOT_BYTES = 6 * 1024
+"""What a cell in use takes beside its history: its run and its code, of ordinary size."""
 _LOOKED_AT_MAX = 1000
 """When some must go: those that cannot (a client waits for them) are passed over, so many at a time."""
 
@@ -345,7 +345,7 @@ class Cells(MutableMapping[str, Cell]):
     def _weigh(self, cell: Cell) -> None:
         """Count a cell in use with what it takes now."""
         assert self._shelf is not None, "only with a shelf"
-        head_bytes = len(cell.encoded or b"")
-        size_bytes = HOT_BYTES + head_bytes + 4 * (cell.page_bytes + head_bytes)
+        # The history is there as it was read, and again as what the run and the code have made of it.
+        size_bytes = HOT_BYTES + 3 * len(cell.encoded or b"") + 2 * cell.page_bytes
         self._shelf.charge(size_bytes - cell.kept_bytes)
         cell.kept_bytes = size_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from weft.errors import LogError
 from weft.log import Log, LogRecord, Reader
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace
+
+logger = logging.getLogger("weft.worker")
 
 READ_BACK_MAX = 100
 """Workflows whose bodies are read back together."""
@@ -82,6 +85,7 @@ class Memory:
         self.read_back_count = 0
         """Workflows whose bodies were read back."""
         self._reader = reader
+        self._is_warned = False
 
     @property
     def is_full(self) -> bool:
@@ -108,6 +112,7 @@ class Memory:
     def trim(self, partitions: Collection[Bounded]) -> None:
         """Drop what is too much: of each in proportion, then wherever something is left to drop."""
         if self.kept_bytes <= self.bytes_max:
+            self._is_warned = False
             return
         target_bytes = int(self.bytes_max * _KEPT_SHARE)
         over, kept = self.kept_bytes - target_bytes, max(self.kept_bytes, 1)
@@ -117,6 +122,14 @@ class Memory:
             if self.kept_bytes <= self.bytes_max:
                 return
             bounded.drop_bodies(self.kept_bytes - target_bytes)
+        if self.kept_bytes > self.bytes_max and not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "workflows take %s bytes here, and --memory allows %s: what is left cannot leave memory (each takes "
+                "some hundred bytes wherever its state is). Start more workers, or allow more.",
+                f"{self.kept_bytes:,}",
+                f"{self.bytes_max:,}",
+            )
 
     def report(self, metrics: WorkerMetrics) -> None:
         """Add what was counted since the last report."""
