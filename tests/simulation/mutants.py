@@ -167,11 +167,11 @@ def _all_early(original: Callable[..., Any]) -> Callable[..., Any]:
 def _first_body(original: Callable[..., Any]) -> Callable[..., Any]:
     """What is read back is what was read back the first time, whatever has been written since."""
 
-    def restore(self: Any, workflow_id: str, records: Any) -> Any:
+    def body(self: Any, workflow_id: str, records: Any) -> Any:
         first: dict[str, Any] = self.__dict__.setdefault("first", {})
         return first.setdefault(workflow_id, original(self, workflow_id, records))
 
-    return restore
+    return body
 
 
 def _offset_kept(_original: Callable[..., None]) -> Callable[..., None]:
@@ -189,7 +189,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
     "inline_before_its_cause": (PartitionOwner, "_take_turns", _all_early),
-    "older_body_read_back": (Shelf, "restore", _first_body),
+    "older_body_read_back": (Shelf, "body", _first_body),
     "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
 }

@@ -30,6 +30,8 @@ from weft.worker import Worker
 
 CONCURRENCY = 200
 DRAIN_S = 10.0
+MEMORY_BYTES_MAX = 300_000
+"""Of the first worker of each kind: most of what waits is left on the log, and comes back."""
 _ORPHAN_POLL_S = 0.5
 _STARTS_MAX = 10
 
@@ -102,6 +104,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         instance_id=arguments.instance_id,
         concurrency=CONCURRENCY,
         drain_s=DRAIN_S,
+        memory_bytes_max=MEMORY_BYTES_MAX if arguments.instance_id.endswith("1") else None,
         session_timeout_s=arguments.session_timeout_s,
     )
     loop = asyncio.get_running_loop()

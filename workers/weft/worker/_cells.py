@@ -248,14 +248,16 @@ class Cells(MutableMapping[str, Cell]):
         cell = self._hot.get(workflow_id)
         if cell is not None:
             return cell
-        if workflow_id in self._absent:
-            self.read_back((workflow_id,))
-        cell = Cell(workflow_id, self._cold[workflow_id])
+        encoded = self._cold.get(workflow_id)
+        kept = self._kept.get(workflow_id)
+        pages = kept.pages if kept is not None else []
+        if encoded is None:
+            encoded, pages = self._on_the_log(workflow_id)
+        cell = Cell(workflow_id, encoded)
         if cell.ended:
             cell.give_pages([])
-        kept = self._kept.get(workflow_id)
         if kept is not None:
-            cell.pages, cell.page_bytes = kept.pages, kept.page_bytes
+            cell.pages, cell.page_bytes = pages, kept.page_bytes
             cell.stored |= kept.stored
         cell.due_ms = self._due_ms.get(workflow_id, 0)
         cell.counted = cell.status
@@ -299,11 +301,18 @@ class Cells(MutableMapping[str, Cell]):
                 wanted[workflow_id] = None
         return list(wanted), self._shelf.offsets(wanted)
 
+    def _on_the_log(self, workflow_id: str) -> tuple[bytes, list[Page]]:
+        """Head and pages of an absent one, which stays so."""
+        assert self._shelf is not None, "only with a shelf"
+        records = self._shelf.memory.read({self.number: self._shelf.offsets((workflow_id,))})
+        return self._shelf.body(workflow_id, records[self.number])
+
     def restore(self, workflow_ids: Sequence[str], records: Mapping[int, LogRecord]) -> None:
         """Their bodies were read: these are cold again."""
         assert self._shelf is not None, "only with a shelf"
         for workflow_id in workflow_ids:
-            self._cold[workflow_id], pages = self._shelf.restore(workflow_id, records)
+            self._cold[workflow_id], pages = self._shelf.body(workflow_id, records)
+            self._shelf.restored(workflow_id)
             if pages:
                 self._kept[workflow_id].pages = pages
             self._shelf.charge(self._cold_bytes(workflow_id))

@@ -102,12 +102,17 @@ class Memory:
                 offsets[bounded.number] = found_offsets
         if not absent:
             return
-        records: dict[int, dict[int, LogRecord]] = {number: {} for number in offsets}
-        for record in self._reader.read_at(offsets):
-            records[record.partition][record.offset] = record
+        records = self.read(offsets)
         for bounded, workflow_ids in absent:
             bounded.restore(workflow_ids, records[bounded.number])
             self.read_back_count += len(workflow_ids)
+
+    def read(self, offsets: Mapping[int, Collection[int]]) -> dict[int, dict[int, LogRecord]]:
+        """Records of the state topic: by partition, by offset. Raises LogError."""
+        records: dict[int, dict[int, LogRecord]] = {number: {} for number in offsets}
+        for record in self._reader.read_at(offsets):
+            records[record.partition][record.offset] = record
+        return records
 
     def trim(self, partitions: Collection[Bounded]) -> None:
         """Drop what is too much: of each in proportion, then wherever something is left to drop."""

@@ -189,27 +189,26 @@ class Shelf:
             for place in (self.absent[workflow_id], *self._absent_pages.get(workflow_id, ()))
         ]
 
-    def restore(
-        self, workflow_id: str, records: Mapping[int, LogRecord]
-    ) -> tuple[bytes, list[Page]]:
-        """The body, from what was read, by offset; it is not absent any more.
+    def body(self, workflow_id: str, records: Mapping[int, LogRecord]) -> tuple[bytes, list[Page]]:
+        """Head and pages of an absent one, from what was read, by offset.
 
         Raises LogUnavailableError when some of it is not there, and InvariantViolation when something else is.
         """
         place, page_places = self.absent[workflow_id], self._absent_pages.get(workflow_id, ())
         encoded = self._value(records, place, workflow_id.encode())
         self._check(place, encoded, workflow_id)
-        pages = [
+        return encoded, [
             self._page(records, page_place, workflow_id, number)
             for number, page_place in enumerate(page_places)
         ]
-        del self.absent[workflow_id]
-        self._absent_pages.pop(workflow_id, None)
-        self._offsets[workflow_id] = place >> _CHECKSUM_BITS
-        if pages:
+
+    def restored(self, workflow_id: str) -> None:
+        """Its body is in memory again."""
+        self._offsets[workflow_id] = self.absent.pop(workflow_id) >> _CHECKSUM_BITS
+        page_places = self._absent_pages.pop(workflow_id, ())
+        if page_places:
             offsets = [page_place >> _CHECKSUM_BITS for page_place in page_places]
             self._page_offsets[workflow_id] = dict(enumerate(offsets))
-        return encoded, pages
 
     def _page(
         self, records: Mapping[int, LogRecord], place: int, workflow_id: str, number: int
