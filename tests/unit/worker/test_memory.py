@@ -73,6 +73,20 @@ def test_bodies_that_have_been_cold_for_longest_go_first_and_the_bound_holds() -
     served.close()
 
 
+def test_runs_that_have_ended_go_first() -> None:
+    served = started(None)
+    for workflow_id in IDS[7:]:
+        served.turn(served.signals(SignalWorkflow("approval"), workflow_id))
+    body_bytes = len(served.compacted[IDS[9].encode()])
+    served.memory = Memory(10 * INDEX_BYTES + 8 * body_bytes, served)
+    served.rebuild()
+    assert set(absent(served)) < set(IDS[6:]), "as many as there was no room for"
+    served.memory.bytes_max -= 2 * body_bytes
+    served.turn(served.signals(SignalWorkflow("approval"), IDS[6]))
+    assert set(IDS[7:]) <= set(absent(served)) <= set(IDS[6:])
+    served.close()
+
+
 def test_nothing_is_left_on_the_log_when_there_is_no_bound_or_room_enough() -> None:
     for memory_bytes_max in (None, 10**9):
         served = started(memory_bytes_max)

@@ -4,8 +4,8 @@ A workflow that nothing happens to costs its head's bytes and some two hundred m
 run, its code and all that both hold). So a run that ended is cold at once, and when more than `hot_max` are in use,
 those that nothing happened to for longest become cold as well: the next record replays them.
 
-With a shelf, memory is bounded: then bodies of cold ones are dropped, those first that have been cold for longest, and
-read back from the log when something happens to them.
+With a shelf, memory is bounded: then bodies of cold ones are dropped, and read back from the log when something happens
+to them. First go those of runs that have ended: to them little happens. Then those that have been cold for longest.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Cells(MutableMapping[str, Cell]):
         self._due_ms: dict[str, int] = {}
         """When the clock has a cold one next, if it has."""
         self._kept: dict[str, _Kept] = {}
+        self._ended: dict[str, None] = {}
+        """With a shelf: cold ones whose runs have ended."""
 
     # Rebuilding.
 
@@ -97,6 +99,11 @@ class Cells(MutableMapping[str, Cell]):
     def set_due(self, workflow_id: str, due_ms: int) -> None:
         """When the clock has a cold one next."""
         self._due_ms[workflow_id] = due_ms
+
+    def note_ended(self, workflow_id: str) -> None:
+        """The run of this cold one has ended: where memory is short, it goes first."""
+        if workflow_id in self._cold:
+            self._ended[workflow_id] = None
 
     def leave_pages(
         self, workflow_id: str, places: Sequence[int], page_bytes: int, stored: Iterable[str]
@@ -185,7 +192,7 @@ class Cells(MutableMapping[str, Cell]):
         return list(self._hot.values())
 
     def clear(self) -> None:
-        for part in (self._hot, self._cold, self._due_ms, self._kept):
+        for part in (self._hot, self._cold, self._due_ms, self._kept, self._ended):
             part.clear()
         if self._shelf is not None:
             self._shelf.clear()
@@ -235,6 +242,7 @@ class Cells(MutableMapping[str, Cell]):
             cell.kept_bytes = 0
             if cell.ended:
                 self._shelf.forget_pages(workflow_id)
+                self._ended[workflow_id] = None
 
     def _thaw(self, workflow_id: str) -> Cell:
         cell = self._shown(workflow_id)
@@ -268,6 +276,7 @@ class Cells(MutableMapping[str, Cell]):
             self._shelf.charge(-self._cold_bytes(workflow_id))
         self._due_ms.pop(workflow_id, None)
         self._kept.pop(workflow_id, None)
+        self._ended.pop(workflow_id, None)
         self._cold.pop(workflow_id, None)
 
     # With a shelf.
@@ -318,7 +327,7 @@ class Cells(MutableMapping[str, Cell]):
             self._shelf.charge(self._cold_bytes(workflow_id))
 
     def drop_bodies(self, size_bytes: int) -> None:
-        """Let bodies go, of so many bytes if possible: those that have been cold for longest, then of cells in use."""
+        """Let bodies go, of so many bytes if possible: ended ones, the oldest cold ones, then those of cells in use."""
         assert self._shelf is not None, "only with a shelf"
         enough = self._shelf.kept_bytes - size_bytes
         self._drop_cold(enough)
@@ -330,13 +339,17 @@ class Cells(MutableMapping[str, Cell]):
                 return
 
     def _drop_cold(self, enough: int) -> None:
+        self._drop_each(self._ended, enough)
+        self._drop_each(self._cold, enough)
+
+    def _drop_each(self, workflow_ids: Iterable[str], enough: int) -> None:
         shelf = self._shelf
         assert shelf is not None, "only with a shelf"
         dropped = []
-        for workflow_id, encoded in self._cold.items():
+        for workflow_id in workflow_ids:
             if shelf.kept_bytes <= enough:
                 break
-            kept = self._kept.get(workflow_id)
+            kept, encoded = self._kept.get(workflow_id), self._cold[workflow_id]
             if shelf.drop(workflow_id, encoded, kept.pages if kept is not None else ()):
                 dropped.append(workflow_id)
                 shelf.charge(-self._cold_bytes(workflow_id))
@@ -344,6 +357,7 @@ class Cells(MutableMapping[str, Cell]):
                     kept.pages = []
         for workflow_id in dropped:
             del self._cold[workflow_id]
+            self._ended.pop(workflow_id, None)
 
     def _cold_bytes(self, workflow_id: str) -> int:
         """Of a body in memory."""

@@ -175,6 +175,8 @@ class Partition:
             self._clock.append((head.next_due_ms, workflow_id))
         if head.status == "blocked":
             self._to_try.append(workflow_id)
+        if self._shelf is not None and head.status in ENDED:
+            self.cells.note_ended(workflow_id)
 
     def _checked_head(self, workflow_id: str, encoded: bytes) -> Head:
         try:
