@@ -104,7 +104,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         instance_id=arguments.instance_id,
         concurrency=CONCURRENCY,
         drain_s=DRAIN_S,
-        memory_bytes_max=MEMORY_BYTES_MAX if arguments.instance_id.endswith("1") else None,
+        memory_bytes_max=MEMORY_BYTES_MAX if "-1-" in arguments.instance_id else None,
         session_timeout_s=arguments.session_timeout_s,
     )
     loop = asyncio.get_running_loop()
