@@ -154,12 +154,19 @@ class TimerFuture(WorkflowFuture):
     """Done after a duration."""
 
     def __init__(self, machine: Machine, seconds: float) -> None:
-        super().__init__(loop=machine.loop)
-        self._handle = machine.loop.call_later(seconds, self._fire)
+        loop = machine.loop
+        super().__init__(loop=loop)
+        self._machine = machine
+        # No handle of the loop's: it would hold this future as this holds it, for Python's search for cycles to find.
+        due_ms = loop.due_ms(loop.time() + seconds)
+        self._timer_id = machine.start_timer(due_ms, self._fire_soon)
 
     def cancel(self, msg: Any | None = None) -> bool:
-        self._handle.cancel()
+        self._machine.cancel_timer(self._timer_id)
         return super().cancel(msg)
+
+    def _fire_soon(self) -> None:
+        self._machine.loop.call_soon(self._fire)
 
     def _fire(self) -> None:
         if not self.done():

@@ -38,6 +38,19 @@ class Timers(Protocol):
     def cancel_timer(self, timer_id: int) -> None: ...
 
 
+class _NoTimers:
+    """Of a loop that is closed: nothing is asked for any more."""
+
+    def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
+        return 0
+
+    def cancel_timer(self, timer_id: int) -> None:
+        pass
+
+
+_NO_TIMERS = _NoTimers()
+
+
 def leave_loop() -> None:
     """After turns in a thread that runs no event loop of its own: workflows' loops do not run any more."""
     set_running(None)
@@ -97,10 +110,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             if not handle._cancelled:
                 handle._run()
 
-    @property
-    def is_waiting(self) -> bool:
-        """There are tasks to be closed."""
+    def forget_done(self) -> bool:
+        """Drop the tasks that are done. Returns whether there is more: something for `close` to end."""
+        self._tasks = [task for task in self._tasks if not task.done()]
         return bool(self._tasks or self._ready)
+
+    def part(self) -> None:
+        """Once it is closed, forget who makes its timers durable: they hold each other."""
+        self._timers = _NO_TIMERS
 
     def close(self) -> None:
         """Forget everything: close what still waits, without letting it do anything more.
@@ -128,6 +145,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                         abandon(coroutine)
                     finally:
                         asyncio.tasks._leave_task(self, task)
+                    _stop_waiting(task)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
@@ -154,9 +172,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = DurableTimerHandle(when, callback, args, self, context)
-        due_ms = max(round(when * 1000), self.now_ms)
-        handle.timer_id = self._timers.start_timer(due_ms, lambda: self._ready.append(handle))
+        handle.timer_id = self._timers.start_timer(
+            self.due_ms(when), lambda: self._ready.append(handle)
+        )
         return handle
+
+    def due_ms(self, when: float) -> int:
+        """When a timer is due that is to fire at `when`, by this loop's clock in seconds. Never in the past."""
+        return max(round(when * 1000), self.now_ms)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if isinstance(handle, DurableTimerHandle):
@@ -214,6 +237,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     async def shutdown_asyncgens(self) -> None:
         return None
+
+
+def _stop_waiting(task: asyncio.Task[Any]) -> None:
+    """Of a dropped task: it and what it waited for hold each other, for Python's search for cycles to find."""
+    waited_for = getattr(task, "_fut_waiter", None)
+    if isinstance(waited_for, asyncio.Future):
+        for callback, _ in waited_for._callbacks or ():
+            waited_for.remove_done_callback(callback)
 
 
 _asyncio_as_completed = asyncio.as_completed

@@ -146,7 +146,7 @@ class Machine:
     def close(self) -> None:
         """Drop the code and all that it waits for."""
         self._ended = True
-        while self.loop.is_waiting:
+        while self.loop.forget_done():
             # The `finally` blocks of the code run; one that does not end is interrupted, then the next has its turn.
             with suppress(TurnTimeoutError):
                 self._guard.call(self.loop.close)
@@ -154,6 +154,7 @@ class Machine:
         self._timers.clear()
         self._receivers.clear()
         self._main = None
+        self.loop.part()
 
     def _wake(self, feed: Callable[[Machine, Any], None], event: HistoryEvent) -> None:
         feed(self, event)

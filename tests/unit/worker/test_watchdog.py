@@ -25,7 +25,7 @@ from weft.records import WorkflowStarted
 from weft.worker import _watchdog
 from weft.worker._room import Room
 from weft.worker._watchdog import TurnWatchdog
-from weft.workflow import Context, Machine, TurnInterrupted
+from weft.workflow import Context, Machine, TurnInterrupted, leave_loop
 
 LIMIT_S = 0.1
 STARTED = WorkflowStarted(1, 1_700_000_000_000, "run-1", "looping")
@@ -33,11 +33,12 @@ STARTED = WorkflowStarted(1, 1_700_000_000_000, "run-1", "looping")
 
 @pytest.fixture
 def watchdog() -> Iterator[TurnWatchdog]:
-    """Watches over this thread."""
+    """Watches over this thread, which is left as an owner leaves it."""
     made = TurnWatchdog(LIMIT_S)
     made.start()
     yield made
     made.stop()
+    leave_loop()
 
 
 def spin() -> None:
@@ -273,7 +274,7 @@ def test_code_that_loops_while_it_is_dropped_is_interrupted(watchdog: TurnWatchd
     machine.activate(STARTED)
     machine.close()
     assert watchdog.interrupted_count == 1
-    assert not machine.loop.is_waiting
+    assert not machine.loop.forget_done()
     with pytest.raises(RuntimeError, match="no running event loop"):
         asyncio.get_running_loop()
 

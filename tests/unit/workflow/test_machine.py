@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from weft.records import (
     ActivityRetryScheduled,
     FailureInfo,
     Payload,
+    SignalReceived,
     SignalWorkflow,
     TimerFired,
     WorkflowStarted,
@@ -51,6 +53,45 @@ def machine() -> Iterator[Machine]:
     made = Machine(fulfil, "order-42")
     yield made
     made.close()
+
+
+@workflow.define
+async def waiting(ctx: Context, line: int) -> None:
+    """Once for everything that there is to wait for."""
+    await ctx.execute_activity(step, line)
+    await ctx.sleep(2)
+    await asyncio.sleep(2)
+    await ctx.receive_signal("go")
+
+
+WAITED_FOR = (
+    ActivityCompleted(3, NOW_MS, 1, "step", 1, NULL),
+    TimerFired(5, NOW_MS, 2),
+    TimerFired(7, NOW_MS, 3),
+    SignalReceived(8, NOW_MS, "go"),
+)
+
+
+@pytest.fixture
+def no_search_for_cycles() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_search_for_cycles")
+@pytest.mark.parametrize("count", range(len(WAITED_FOR) + 1))
+def test_machine_leaves_no_cycles_when_it_is_closed(count: int) -> None:
+    """A hundred thousand runs that end together would be searched through again and again."""
+    made = Machine(waiting, "order-42")
+    for event in (STARTED, *WAITED_FOR[:count]):
+        assert made.activate(event) or event.event_id == 7, "the code went on"
+    main = made._main
+    assert main is not None
+    parts = [weakref.ref(part) for part in (made, made.loop, main)]
+    made.close()
+    del made, main
+    assert [part() for part in parts] == [None, None, None]
 
 
 def test_activation_returns_what_the_code_asked_for(machine: Machine) -> None:
