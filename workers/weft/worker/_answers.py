@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from weft.core import Run
 from weft.records import (
@@ -95,6 +96,12 @@ def lifecycle_event(namespace: str, run: Run, event: HistoryEvent, kind: str) ->
         source=f"/weft/{namespace}",
         type=f"weft.workflow.{kind}",
         subject=run.workflow_id,
-        time=datetime.fromtimestamp(event.time_ms / 1000, UTC).isoformat(),
+        time=_as_text(event.time_ms),
         data=data,
     )
+
+
+@lru_cache(maxsize=16)
+def _as_text(time_ms: int) -> str:
+    """All that a batch brings about happened at the same time."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()

@@ -103,7 +103,7 @@ class Turn:
     ) -> None:
         """Append a decision's events and let the code answer. `record` is kept if the run has to be blocked."""
         now_ms = decision.events[0].time_ms
-        wakes = any(type(event) in ACTIVATIONS for event in decision.events)
+        wakes = not ACTIVATIONS.isdisjoint(map(type, decision.events))
         if wakes and cell.machine is None:
             problem = self._drive(cell)
             if problem:
