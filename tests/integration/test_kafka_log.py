@@ -138,6 +138,23 @@ def test_partition_is_read_again_only_after_the_next_poll_when_the_client_has_lo
         member.consumer.seek(orders, 0, 0)
 
 
+def test_client_knows_of_a_record_when_it_has_fetched_it_and_not_handed_it_out(kit: Kit) -> None:
+    """What lies behind a flood in the client's queue must be known of, or nobody would let it through."""
+    flooding, other = kit.topic("flooding"), kit.topic("other")
+    member = kit.member(flooding, other)
+    member.until_owns({0})
+    member.consumer.poll(1, 0.5)
+    assert member.consumer._known_ends(flooding, [0]) == {(other, 0): 0}
+    producer = kit.log.producer()
+    producer.produce(other, 0, b"key", b"value")
+    assert producer.flush(PATIENCE_S) == 0
+    producer.close()
+    wait_until(
+        lambda: member.consumer._known_ends(flooding, [0]) == {(other, 0): 1}, "it to be fetched"
+    )
+    assert [record.topic for record in member.consumer.poll(1, PATIENCE_S)] == [other]
+
+
 def test_unreachable_broker_is_named_when_the_log_is_opened() -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(LogUnavailableError, match=f"{address}.*Check that a broker runs there"):

@@ -13,7 +13,7 @@ from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._absence import AbsenceWatch
 from weft.log.kafka._admin import KafkaAdmin
 from weft.log.kafka._errors import kafka_error, log_error
-from weft.log.kafka._flood import FLOOD_PAUSE_S, Flood
+from weft.log.kafka._flood import FLOOD_PAUSE_S, Ends, Flood
 from weft.log.kafka._orphans import OrphanWatch
 from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._reach import Reach
@@ -201,14 +201,29 @@ class KafkaGroupConsumer:
         if not flooding:
             return []
         serving = sorted(self._owned - self._paused)
+        ends = self._known_ends(flooding, serving)
+        if self._flood.is_needless(ends):
+            return []
         self._client.pause([TopicPartition(flooding, number) for number in serving])
         try:
-            return self._taken(records_max, FLOOD_PAUSE_S)
+            messages = self._taken(records_max, FLOOD_PAUSE_S)
+            self._flood.note_others(messages, ends)
+            return messages
         finally:
             still_serving = (self._owned - self._paused).intersection(serving)
             resumed = [TopicPartition(flooding, number) for number in still_serving]
             self._client.resume(resumed)
             wake(self._client, resumed)
+
+    def _known_ends(self, flooding: str, serving: Sequence[int]) -> Ends:
+        """Of the other topics' partitions, as the answers to fetches told them: nobody is asked."""
+        places = [
+            (topic, number) for topic in self._topics if topic != flooding for number in serving
+        ]
+        return {
+            place: self._client.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
+            for place in places
+        }
 
     def _note_error(self, error: LogError | None, records: Sequence[LogRecord]) -> None:
         """Raise it, unless there are records to hand out first."""
