@@ -160,7 +160,7 @@ def serving(
 def served_by(running: Serving, count: int = PARTITIONS) -> None:
     """Wait until it serves so many partitions."""
     wait_until(
-        lambda: running.owner.ready and len(running.owner._serving) == count,
+        lambda: running.owner.ready and len(running.owner._serving.partitions) == count,
         f"{count} are served",
         PATIENCE_S,
     )
@@ -226,7 +226,7 @@ def check(stage: Stage, *workers: Serving) -> None:
         _check_history(workflow_id, events)
     _check_endings(stage, heads)
     for running in workers:
-        for partition in list(running.owner._serving.values()):
+        for partition in list(running.owner._serving.partitions.values()):
             _check_memory(partition)
 
 
@@ -280,7 +280,7 @@ def _heads_held(workers: Sequence[Serving]) -> dict[str, Head | None]:
     return {
         workflow_id: cell.head
         for running in workers
-        for partition in list(running.owner._serving.values())
+        for partition in list(running.owner._serving.partitions.values())
         for workflow_id, cell in list(partition.cells.items())
     }
 

@@ -300,5 +300,7 @@ def test_nothing_is_doubled_when_partitions_move_while_a_commit_is_undecided(
 
 def both_serve(*workers: Serving) -> None:
     wait_until(
-        lambda: [len(one.owner._serving) for one in workers] == [1] * PARTITIONS, "one each", 30
+        lambda: [len(one.owner._serving.partitions) for one in workers] == [1] * PARTITIONS,
+        "one each",
+        30,
     )

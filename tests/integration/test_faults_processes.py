@@ -151,7 +151,7 @@ def test_zombie_commits_nothing_when_it_is_continued_after_its_session(
                 await asyncio.to_thread(trap.wait)
                 os.kill(zombie.process.pid, signal.SIGSTOP)
                 await load.finish(client)
-                assert len(heir.owner._serving) == PARTITIONS
+                assert len(heir.owner._serving.partitions) == PARTITIONS
                 await asyncio.sleep(SESSION_S)  # its commit has arrived, and was refused
                 check(stage, heir)
                 assert unread(stage), "what it had written is on the log, and nobody sees it"

@@ -20,8 +20,8 @@ from weft.log import FROM_START, Log, LogRecord, open_log
 from weft.records import SignalWorkflow, StartWorkflow
 from weft.topics import Namespace
 from weft.worker import _room
-from weft.worker._owner import _RECORDS_SHARE, DUE_MAX, INLINE_MAX, RECORDS_MAX
 from weft.worker._room import BATCH_BYTES_MAX, TURNS_S_MAX
+from weft.worker._serving import _RECORDS_SHARE, DUE_MAX, INLINE_MAX, RECORDS_MAX
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -44,7 +44,7 @@ def names(log: Log, namespace: str) -> str:
 def absent_count(worker: Worker) -> int:
     """Workflows of which nothing is in memory but where they lie."""
     assert worker._owner is not None, "ready before it is looked into"
-    return sum(len(one.cells._absent) for one in worker._owner._serving.values())
+    return sum(len(one.cells._absent) for one in worker._owner._serving.partitions.values())
 
 
 def read_back_count(metrics: WorkerMetrics) -> float:
@@ -84,7 +84,7 @@ async def state_of(log: Log, names: str) -> dict[str, str]:
         assert worker._owner is not None
         return {
             workflow_id: cell.status
-            for partition in worker._owner._serving.values()
+            for partition in worker._owner._serving.partitions.values()
             for workflow_id, cell in partition.cells.items()
         }
 

@@ -21,6 +21,7 @@ from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
 from weft.worker._owner import PartitionOwner
 from weft.worker._partition import Partition
 from weft.worker._progress import ProgressBook
+from weft.worker._serving import Serving
 from weft.worker._shelf import Shelf
 from weft.worker._takeover import Takeover
 from weft.worker._watch import AttemptWatch
@@ -150,7 +151,9 @@ def _needs_no_proof(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _ready_with_partitions_only(_original: property) -> property:
-    return property(lambda self: bool(self._assigned) and len(self._serving) == len(self._assigned))
+    return property(
+        lambda self: bool(self._assigned) and len(self._serving.partitions) == len(self._assigned)
+    )
 
 
 def _all_early(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,7 +191,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
-    "inline_before_its_cause": (PartitionOwner, "_take_turns", _all_early),
+    "inline_before_its_cause": (Serving, "take_turns", _all_early),
     "older_body_read_back": (Shelf, "body", _first_body),
     "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),
     "signals_applied_twice": (deciding, "_signal", _every_signal),

@@ -253,7 +253,7 @@ class World:
         members = self.cluster.inspect.members(self.namespace.workflow_group)
         for worker in self.workers:
             if worker.running and worker.worker is not None and worker.worker._owner is not None:
-                for partition in worker.worker._owner._serving.values():
+                for partition in worker.worker._owner._serving.partitions.values():
                     if partition.number in members.get(worker.name, ()):
                         yield worker.name, partition
 

@@ -59,7 +59,7 @@ def held(worker: Worker) -> dict[str, dict[str, dict[str, Any]]]:
             }
             for cell in list(partition.cells.values())
         }
-        for number, partition in list(owner._serving.items())
+        for number, partition in list(owner._serving.partitions.items())
     }
 
 

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.worker.owner_kit import NoLog, owner_on
 from weft.host import Host
 from weft.log import LogRecord
-from weft.worker._owner import RECORDS_MAX, PartitionOwner
+from weft.worker._owner import PartitionOwner
+from weft.worker._serving import RECORDS_MAX
 
 
 class Machine(Host):
@@ -29,7 +30,7 @@ def owner() -> PartitionOwner:
 def passed(owner: PartitionOwner, seconds: float, record_count: int = 0) -> float:
     """What the leases lose in a round of the loop that took so long."""
     cast("Machine", owner._host).now_s += seconds
-    return round(owner._lease_time(record_count), 6)
+    return round(owner._serving._lease_time(record_count), 6)
 
 
 def test_time_passes_for_leases_while_the_owner_goes_round(owner: PartitionOwner) -> None:
@@ -43,9 +44,9 @@ def test_owner_that_stood_still_takes_little_from_leases(owner: PartitionOwner) 
 
 def test_no_time_passes_for_leases_while_there_is_more_to_read(owner: PartitionOwner) -> None:
     assert passed(owner, 0.3, RECORDS_MAX) == 0
-    owner._held.append(LogRecord("shop.results", 0, 0, b"order-1", b"{}"))
+    owner._serving._held.append(LogRecord("shop.results", 0, 0, b"order-1", b"{}"))
     assert passed(owner, 0.3) == 0
-    owner._held.clear()
+    owner._serving._held.clear()
     assert passed(owner, 0.1) == 0.1, "what was not counted is not made up for"
 
 

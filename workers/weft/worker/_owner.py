@@ -8,10 +8,8 @@ partitions' memory, take a new producer, and read back from the log what really 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from weft.codec import encode
@@ -27,43 +25,26 @@ from weft.log import (
 )
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
-from weft.records import STATUSES, ActivityTask, Reply, ReplyTo, ResultsRecord
+from weft.records import STATUSES, Reply, ReplyTo
 from weft.topics import Namespace
 from weft.worker._allocator import give_back
 from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
-from weft.worker._hot_key import HotKey
 from weft.worker._inline import InlineRunner
-from weft.worker._memory import READ_BACK_MAX, Memory, StateReader
+from weft.worker._memory import Memory, StateReader
 from weft.worker._partition import Partition
 from weft.worker._producers import ProducersInTurn
-from weft.worker._room import Room
+from weft.worker._serving import INLINE_WAIT_S, RECORDS_MAX, Serving
 from weft.worker._takeover import Takeover, fence_former_owners
 from weft.worker._topic_watch import changed_count
 from weft.worker._watchdog import TurnWatchdog
-from weft.workflow import UNGUARDED, Guard, Workflow, leave_loop
+from weft.workflow import UNGUARDED, Guard, Workflow
 
 logger = logging.getLogger("weft.worker")
 
-RECORDS_MAX = 1000
-"""Records of one transaction: bounds its size, its latency and what a failed commit repeats."""
-INLINE_MAX = 1000
-"""Results of inline activities in one transaction."""
-DUE_MAX = 1000
-"""Timers and retries in one transaction."""
-_FRESH_SHARE, _RECORDS_SHARE, _INLINE_SHARE = 0.2, 0.6, 0.5
-"""Of a batch's room: each of what those before it leave over; the rest is for what is due."""
 _REBUILD_RECORDS_MAX = 5000
 _LEAVINGS_RECORDS_MIN = 10_000
 """Reading so many leaves memory behind that is worth giving back."""
-_IDLE_S = 0.1
-_LEASE_STEP_S = 0.5
-"""The most that one round of the loop takes from the leases."""
-_INLINE_WAIT_S = 0.001
-_TOGETHER_S = 0.02
-"""How long inline activities without checkpoints go on within one batch: what a crash repeats of them."""
-_EARLY_MAX = 32
-"""Of more inline activities than these, begun by one batch, none is waited for: the commit is not held up for them."""
 _COMMIT_TIMEOUT_S = 30.0
 _FENCE_TIMEOUT_S = 30.0
 _COMMITTED_TIMEOUT_S = 10.0
@@ -118,15 +99,16 @@ class PartitionOwner:
         self._replies = log.producer()
         self._consumer: GroupConsumer | None = None
         self._assigned: set[int] = set()
-        self._serving: dict[int, Partition] = {}
+        self._serving = Serving(
+            namespace,
+            inline=inline,
+            guard=self._guard,
+            memory=self._memory,
+            put_back=self._put_back,
+            host=host,
+        )
+        metrics.hot_key_share.set_function(lambda: self._serving.hot_key.share)
         self._takeovers: list[Takeover] = []
-        self._fresh: list[Partition] = []
-        self._held: deque[LogRecord] = deque()
-        """Read, and left over by the last batch, which was full. Gone with their partition."""
-        self._inline_results: deque[tuple[object, str, ResultsRecord, bool]] = deque()
-        self._batch_count = 0
-        self._hot_key = HotKey(namespace.name)
-        metrics.hot_key_share.set_function(lambda: self._hot_key.share)
         self._positions: dict[tuple[str, int], int] = {}
         self._assigned_at: dict[int, float] = {}
         self._joined_s = 0.0
@@ -134,7 +116,6 @@ class PartitionOwner:
         self._fenced_count = 0
         self._unserved_since_s = 0.0
         self._report_at = 0.0
-        self._looked_s = host.monotonic()
         self._stopping = host.event()
         self._drain_until = 0.0
         self.last_step = host.monotonic()
@@ -147,7 +128,7 @@ class PartitionOwner:
         if self.unserved_s():
             return False
         if self._assigned:
-            return len(self._serving) == len(self._assigned)
+            return len(self._serving.partitions) == len(self._assigned)
         return (
             self._joined_s > 0 and self._host.monotonic() - self._joined_s > self._session_timeout_s
         )
@@ -244,7 +225,7 @@ class PartitionOwner:
                 return
             member = self._consumer.member() if self._assigned else None
             self._advance_takeovers()
-            batch = self._take_turns(records)
+            batch = self._serving.take_turns(records)
             if member is not None:
                 self._commit(batch, member)
         except LogError as error:
@@ -255,143 +236,20 @@ class PartitionOwner:
             self._note_success()
             self._after_commit(batch)
             if self._memory is not None:
-                self._memory.trim([partition.cells for partition in self._serving.values()])
+                self._memory.trim(
+                    [partition.cells for partition in self._serving.partitions.values()]
+                )
 
     def _poll(self, consumer: GroupConsumer) -> list[LogRecord]:
         """What is there; when nothing is, the wait ends with the first record or result of an inline activity."""
         # While some are held, the poll is for the group's sake: what it brings is no more than is taken.
-        records_max, wait_s = 1 if self._held else RECORDS_MAX, self._wait_s()
+        records_max, wait_s = 1 if self._serving.is_full else RECORDS_MAX, self._wait_s()
         if not (wait_s and self._inline.running):
             return consumer.poll(records_max, wait_s)
         records = consumer.poll(records_max, 0.0)
         if not records:
-            self._inline.wait(min(wait_s, _INLINE_WAIT_S))
+            self._inline.wait(min(wait_s, INLINE_WAIT_S))
         return records
-
-    def _take_turns(self, records: list[LogRecord]) -> Batch:
-        batch = Batch(self._namespace)
-        room = Room(batch, self._guard, self._host)
-        now_ms = int(self._host.time() * 1000)
-        serving = self._serving
-        room.begin_part(_FRESH_SHARE)
-        self._fresh = [
-            partition
-            for partition in self._fresh
-            if not partition.resume_blocked(batch, now_ms, room)
-        ]
-        served = [record for record in records if record.partition in serving]
-        if len(served) < len(records):
-            self._put_back([record for record in records if record.partition not in serving])
-        self._held.extend(served)
-        room.begin_part(_RECORDS_SHARE)
-        self._handle(batch, now_ms, room)
-        begun_count = self._begin_early(batch)
-        room.begin_part(_INLINE_SHARE)
-        begun_count += self._handle_inline(batch, now_ms, room)
-        room.begin_part(1.0)
-        self._fire_due(batch, now_ms, room)
-        passed_s = self._lease_time(len(records))
-        for partition in serving.values():
-            partition.watch_leases(batch, now_ms, passed_s, room)
-        self._follow_inline(batch, room, begun_count)
-        for partition in serving.values():
-            partition.flush(batch)
-        if self._guard.has_thread:
-            leave_loop()
-        return batch
-
-    def _follow_inline(self, batch: Batch, room: Room, begun_count: int) -> None:
-        """Take into this batch what soon comes of the inline activities that it has begun, unless they are many.
-
-        One step of a run mostly; of those that need no checkpoint, as many as there is time for.
-        """
-        deadline_s = self._host.monotonic() + _TOGETHER_S
-        while (
-            0 < begun_count <= _EARLY_MAX and room.is_left and self._host.monotonic() < deadline_s
-        ):
-            self._inline.wait(_INLINE_WAIT_S)
-            begun_count = self._handle_inline(batch, int(self._host.time() * 1000), room)
-
-    def _begin_early(self, batch: Batch) -> int:
-        """Begin the inline activities that follow from records alone; returns how many.
-
-        These are on the log, so the activities may run before their own scheduling is. What follows from the result of
-        an inline activity waits for the commit that makes that result durable.
-        """
-        early, batch.inline = batch.inline, []
-        self._submit(early)
-        return len(early)
-
-    def _submit(self, inline: Sequence[tuple[int, str, ActivityTask]]) -> None:
-        if inline:
-            serving = self._serving
-            self._inline.submit(
-                [(serving[number], workflow_id, task) for number, workflow_id, task in inline]
-            )
-
-    def _handle(self, batch: Batch, now_ms: int, room: Room) -> None:
-        """Take the turns of what was read, as far as there is room: the rest is held for the next batch."""
-        held, serving, handled = self._held, self._serving, list[LogRecord]()
-        memory = self._memory
-        while held and room.is_left:
-            if memory is not None and len(handled) % READ_BACK_MAX == 0:
-                self._read_back(memory)
-            record = held.popleft()
-            handled.append(record)
-            serving[record.partition].handle(record, batch, now_ms)
-        batch.read(handled)
-        self._hot_key.note(handled, self._host.monotonic())
-
-    def _read_back(self, memory: Memory) -> None:
-        """Have the bodies of the workflows in memory that the next records are for, where they are absent."""
-        wanted: dict[int, list[str]] = {}
-        for record in islice(self._held, READ_BACK_MAX):
-            workflow_id = (record.key or b"").decode(errors="replace")
-            wanted.setdefault(record.partition, []).append(workflow_id)
-        memory.read_back([(self._serving[number].cells, ids) for number, ids in wanted.items()])
-
-    def _handle_inline(self, batch: Batch, now_ms: int, room: Room) -> int:
-        """Take what came of inline activities; returns how many were begun at once because of it."""
-        self._inline_results.extend(self._inline.take())
-        begun_count = 0
-        for _ in range(min(INLINE_MAX, len(self._inline_results))):
-            if not room.is_left:
-                break
-            owner, workflow_id, result, is_checkpoint = self._inline_results.popleft()
-            # A result that was asked for before a failed commit belongs to a past that did not happen.
-            if not isinstance(owner, Partition) or self._serving.get(owner.number) is not owner:
-                continue
-            mark = len(batch.inline)
-            owner.handle_result(workflow_id, result, batch, now_ms)
-            if is_checkpoint:
-                batch.checkpointed.add(workflow_id)
-            elif len(batch.inline) > mark and workflow_id not in batch.checkpointed:
-                following = batch.inline[mark:]
-                del batch.inline[mark:]
-                self._submit(following)
-                begun_count += len(following)
-        return begun_count
-
-    def _fire_due(self, batch: Batch, now_ms: int, room: Room) -> None:
-        """What is due, shared out among the partitions; another one begins every time."""
-        partitions = list(self._serving.values())
-        self._batch_count += 1
-        first = self._batch_count % max(len(partitions), 1)
-        left = DUE_MAX
-        for position, partition in enumerate(partitions[first:] + partitions[:first]):
-            share = max(1, left // (len(partitions) - position))
-            left -= partition.fire_due(batch, now_ms, share, room)
-            if left <= 0 or not room.is_left:
-                return
-
-    def _lease_time(self, record_count: int) -> float:
-        """How much time has passed for those whose heartbeats lie on the log by now: none while there is more to read.
-
-        When this process stood still, it is not they who were silent.
-        """
-        now_s = self._host.monotonic()
-        passed_s, self._looked_s = now_s - self._looked_s, now_s
-        return 0.0 if self._held or record_count >= RECORDS_MAX else min(passed_s, _LEASE_STEP_S)
 
     def _put_back(self, records: Sequence[LogRecord]) -> None:
         """Read again what came before its partition was served (delivered while its pause took effect)."""
@@ -426,7 +284,7 @@ class PartitionOwner:
         producer.send_offsets(next_offsets, member)
         producer.commit(_COMMIT_TIMEOUT_S)
         for number, key, offset in offsets:
-            self._serving[number].placed(key, offset)
+            self._serving.partitions[number].placed(key, offset)
         self._metrics.batch_records.observe(batch.record_count)
         self._metrics.transaction_seconds.observe(self._host.monotonic() - began)
 
@@ -446,10 +304,8 @@ class PartitionOwner:
             producer.append(topic, partition, key, value, headers, on_offset)
 
     def _after_commit(self, batch: Batch) -> None:
-        self._submit(batch.inline)
-        if batch.inline_stale:
-            serving = self._serving
-            self._inline.cancel([(serving[number], key) for number, key in batch.inline_stale])
+        self._serving.submit(batch.inline)
+        self._serving.cancel(batch.inline_stale)
         for to, reply in batch.replies:
             self._reply(to, reply)
         self._replies.poll(0)
@@ -468,17 +324,7 @@ class PartitionOwner:
             logger.warning("no reply to %r, partition %s: %s", to.client, to.partition, error)
 
     def _wait_s(self) -> float:
-        if self._takeovers or self._fresh or self._held or self._inline_results:
-            return 0.0
-        if self._producer is None:
-            return 0.0
-        wait_s = _INLINE_WAIT_S if self._inline.running else _IDLE_S
-        due = [
-            due_ms for partition in self._serving.values() if (due_ms := partition.next_due_ms())
-        ]
-        if due:
-            wait_s = min(wait_s, max(0.0, min(due) / 1000 - self._host.time()))
-        return wait_s
+        return 0.0 if self._takeovers or self._producer is None else self._serving.wait_s()
 
     # Taking over.
 
@@ -534,8 +380,7 @@ class PartitionOwner:
 
     def _serve(self, partition: Partition) -> None:
         assert self._consumer is not None, "run() opens the consumer"
-        self._serving[partition.number] = partition
-        self._fresh.append(partition)
+        self._serving.begin(partition)
         self._consumer.resume([partition.number])
         seconds = self._host.monotonic() - self._assigned_at[partition.number]
         self._metrics.rebuild_seconds.observe(seconds)
@@ -548,12 +393,7 @@ class PartitionOwner:
         )
 
     def _forget(self, partitions: Sequence[int]) -> None:
-        for number in partitions:
-            partition = self._serving.pop(number, None)
-            if partition is not None:
-                partition.close()
-        self._fresh = [partition for partition in self._fresh if partition.number in self._serving]
-        self._held = deque(record for record in self._held if record.partition in self._serving)
+        self._serving.forget(partitions)
         for takeover in list(self._takeovers):
             takeover.drop(partitions)
             if not takeover.numbers:
@@ -630,7 +470,7 @@ class PartitionOwner:
             self._consumer.pause(sorted(self._assigned))
         while (
             self._producer is not None  # or all is forgotten, and the next owner runs it again
-            and (self._inline.running or self._inline_results)
+            and self._serving.inline_is_open
             and self._host.monotonic() < self._drain_until
         ):
             self._step()
@@ -652,7 +492,7 @@ class PartitionOwner:
         if now < self._report_at:
             return
         self._report_at = now + _REPORT_S
-        partitions = list(self._serving.values())
+        partitions = list(self._serving.partitions.values())
         self._metrics.partitions.set(len(partitions))
         if self._memory is not None:
             self._memory.report(self._metrics)
