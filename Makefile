@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest $(PYTEST_ARGS)
 KAFKA := $(RUN) deploy/kafka/broker.py
 
-.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench bench-peers simulate torture requirements schemas lock clean
+.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench bench-peers scale simulate torture requirements schemas lock clean
 
 help: ## Say what there is.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -53,10 +53,14 @@ kafka-down: $(READY) ## Stop that Kafka and delete its data.
 bench: $(READY) ## Run all benchmarks and write their table (or BENCH_ARGS="--backend kafka --only W1,W2 --scale 0.1").
 	deploy/setup.sh
 	$(RUN) benchmarks/run.py $(or $(BENCH_ARGS),--write-table)
+	$(if $(BENCH_ARGS),,$(MAKE) scale)
 
 bench-peers: $(READY) ## Run Weft and its peers side by side; installs them in .weft-peers (PEERS_ARGS="--only dbos --scale 0.1").
 	deploy/setup.sh
 	$(RUN) benchmarks/peers/run.py $(PEERS_ARGS)
+
+scale: $(READY) ## Simulate 3, 30 and 300 brokers from what was measured, and write the tables of docs/scale.md (two minutes).
+	$(RUN) -m benchmarks.scale --write > /dev/null
 
 simulate: $(READY) ## Run simulated systems with faults (SEED=n repeats one, RUNS=n, MUTANT=name breaks a rule).
 	$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(if $(MUTANT),--mutant $(MUTANT)) \
