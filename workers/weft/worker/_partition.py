@@ -14,20 +14,15 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from weft.codec import (
-    MalformedError,
-    decode_head,
     decode_results,
     decode_signals,
-    decode_state,
 )
 from weft.core import Decision, Due, Input, LeaseExpired, Run, decide, decide_start
-from weft.errors import InvariantViolation
 from weft.host import HOST, Host
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
 from weft.records import (
-    ENDED,
     AttemptCompleted,
     AttemptFailed,
     AttemptHeartbeat,
@@ -35,16 +30,12 @@ from weft.records import (
     AttemptStarted,
     AwaitResult,
     Claim,
-    Head,
-    Page,
     Payload,
-    Progress,
     PurgeWorkflow,
     ReplyTo,
     ResultsRecord,
     SignalsRecord,
     StartWorkflow,
-    StateRecord,
     Status,
     TerminateWorkflow,
     UnblockWorkflow,
@@ -58,8 +49,9 @@ from weft.worker._intake import Intake
 from weft.worker._long import LongHistories
 from weft.worker._memory import READ_BACK_MAX, Memory
 from weft.worker._progress import activity_id_of
+from weft.worker._rebuild import Rebuild
 from weft.worker._room import Room
-from weft.worker._shelf import Brief, Shelf, ShelvedPage, brief_of, shelved
+from weft.worker._shelf import Shelf
 from weft.worker._turn import Turn
 from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
@@ -100,9 +92,6 @@ class Partition:
         self._watch = AttemptWatch(number)
         self._namespace = namespace
         self._host = host
-        self._pages: dict[str, dict[tuple[str, int], Page]] = {}
-        self._shelved_pages: dict[str, dict[tuple[str, int], ShelvedPage]] = {}
-        """Instead of the pages, where memory is bounded."""
         self.long = LongHistories()
         self._payloads = payloads or Payloads(namespace.name, host=host)
         self._turn = Turn(
@@ -120,104 +109,24 @@ class Partition:
         self._dirty: dict[str, Cell] = {}
         self._grown_bytes = 0
         """How much more the changed states will take than the batch knows."""
+        self._rebuild = Rebuild(
+            namespace, number, self.cells, self._shelf, self._watch.progress, self.long
+        )
         self.intake = Intake(self, number, namespace=namespace, partition_count=partition_count)
 
     # Rebuilding.
 
     def load(self, record: LogRecord) -> Claim | None:
         """Take in one record of the state topic; returns it if it is a claim."""
-        key = (record.key or b"").decode()
-        workflow_id, _, rest = key.partition("\0")
-        if record.value is None:
-            self._unload(workflow_id, rest)
-            return None
-        if not rest:
-            if self._shelf is None:
-                self.cells.load(workflow_id, record.value)
-            else:
-                self.cells.load_bounded(workflow_id, record)
-            return None
-        state: StateRecord = decode_state(record.value)
-        if isinstance(state, Page):
-            if self._shelf is None:
-                self._pages.setdefault(workflow_id, {})[state.run_id, state.number] = state
-            else:
-                pages = self._shelved_pages.setdefault(workflow_id, {})
-                pages[state.run_id, state.number] = shelved(record.offset, state)
-        elif isinstance(state, Progress):
-            self._watch.progress.load(workflow_id, state)
-        elif isinstance(state, Claim):
-            return state
-        return None
+        return self._rebuild.load(record)
 
     def loaded(self) -> None:
         """All state is in: count the workflows, and give open runs their pages and their place on the clock."""
-        for workflow_id, encoded in self.cells.cold():
-            head = self._checked_head(workflow_id, encoded)
-            self._note_loaded(workflow_id, head)
-            if head.page_count and self._shelf is None:
-                self._give_pages(self.cells[workflow_id], head)
-            elif head.page_count:
-                self._leave_pages(workflow_id, brief_of(head))
-        if self._shelf is not None:
-            for workflow_id, brief in self._shelf.briefs():
-                self._note_loaded(workflow_id, brief)
-                if brief.page_count:
-                    self._leave_pages(workflow_id, brief)
-        heapq.heapify(self._clock)
-        self._pages, self._shelved_pages = {}, {}
+        rebuilt = self._rebuild.done()
+        self.statuses.update(rebuilt.statuses)
+        self._to_try = rebuilt.blocked
+        self._clock = rebuilt.clock
         self.cells.shed(self._may_cool)
-
-    def _note_loaded(self, workflow_id: str, head: Head | Brief) -> None:
-        self.statuses[head.status] += 1
-        if head.status not in ENDED and head.next_due_ms:
-            self.cells.set_due(workflow_id, head.next_due_ms)
-            self._clock.append((head.next_due_ms, workflow_id))
-        if head.status == "blocked":
-            self._to_try.append(workflow_id)
-        if self._shelf is not None and head.status in ENDED:
-            self.cells.note_ended(workflow_id)
-
-    def _checked_head(self, workflow_id: str, encoded: bytes) -> Head:
-        try:
-            return decode_head(encoded)
-        except MalformedError as error:
-            raise InvariantViolation(
-                f"The head of workflow {workflow_id!r} on {self._namespace.state}-{self.number} cannot be read: "
-                f"{error}. The partition is not served. Only Weft's workers may write to that topic: look who else did."
-            ) from error
-
-    def _give_pages(self, cell: Cell, head: Head) -> None:
-        cell.give_pages(self._of_the_run(cell.workflow_id, head, self._pages))
-        if cell.ended:
-            self.cells.used(cell)
-        else:
-            self.long.found(cell.workflow_id, cell.run_id, cell.event_count, cell.history_bytes)
-
-    def _leave_pages(self, workflow_id: str, brief: Brief) -> None:
-        """The same where memory is bounded: the pages are read when they are needed."""
-        pages = self._of_the_run(workflow_id, brief, self._shelved_pages)
-        page_bytes = sum(page.events_bytes for page in pages)
-        stored = [key for page in pages for key in page.stored]
-        places = [] if brief.status in ENDED else [page.place for page in pages]
-        self.cells.leave_pages(workflow_id, places, page_bytes, stored)
-        if places:
-            history_bytes = page_bytes + brief.tail_bytes
-            self.long.found(workflow_id, brief.run_id, brief.event_count, history_bytes)
-
-    def _of_the_run(
-        self, workflow_id: str, head: Head | Brief, found: Mapping[str, Mapping[tuple[str, int], T]]
-    ) -> list[T]:
-        """Its pages, oldest first. Of an ended run some may be missing: nobody reads them any more."""
-        pages = found.get(workflow_id, {})
-        wanted = [(head.run_id, number) for number in range(head.page_count)]
-        missing = [number for run_id, number in wanted if (run_id, number) not in pages]
-        if missing and head.status not in ENDED:
-            raise InvariantViolation(
-                f"Workflow {workflow_id!r}, run {head.run_id}, counts {head.page_count} pages of history; "
-                f"{missing} are not on {self._namespace.state}-{self.number}. The partition is not served."
-            )
-        return [pages[page] for page in wanted if page in pages]
 
     def resume_blocked(self, batch: Batch, now_ms: int, room: Room | None = None) -> bool:
         """Try every blocked run again: this worker's code may be the one that fits.
@@ -235,17 +144,6 @@ class Partition:
                 self._try_again(cell, batch, now_ms)
                 self._plan(batch)
         return not self._to_try
-
-    def _unload(self, workflow_id: str, rest: str) -> None:
-        run_id, _, number = rest.rpartition("\0")
-        if not rest:
-            self.cells.unload(workflow_id)
-        elif (activity_id := activity_id_of(number)) is not None:
-            self._watch.progress.unload(workflow_id, activity_id)
-        elif workflow_id in self._pages:
-            self._pages[workflow_id].pop((run_id, int(number)), None)
-        elif workflow_id in self._shelved_pages:
-            self._shelved_pages[workflow_id].pop((run_id, int(number)), None)
 
     # Serving.
 
