@@ -61,10 +61,11 @@ class Search:
 
     def _look_at(self, place: TopicAndPartition, message: Message) -> None:
         offset, wanted = message.offset() or 0, self._wanted[place]
+        before_count = len(wanted)
         while wanted and wanted[0] < offset:
             wanted.popleft()  # it is gone
         if wanted and wanted[0] == offset:
             wanted.popleft()
             self.found += records_of([message])
-        if not wanted or wanted[0] - offset > _NEAR_OFFSETS:
+        if not wanted or (len(wanted) < before_count and wanted[0] - offset > _NEAR_OFFSETS):
             self._reading.discard(place)
