@@ -9,7 +9,6 @@ done, that step is undone, the last one first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
 from examples.orders import world
@@ -87,21 +86,19 @@ async def ship(order: Order, picks: list[Pick]) -> Shipment:
 
 @workflow.define
 async def fulfil(ctx: workflow.Context, order: Order) -> Outcome:
-    undo: list[Callable[[], asyncio.Future[None]]] = []
     try:
-        reservation = await ctx.execute_activity(reserve_stock, order)
-        undo.append(lambda: ctx.execute_activity(release_stock, reservation))
-        receipt = await ctx.execute_activity(charge, order)
-        undo.append(lambda: ctx.execute_activity(refund, receipt))
-        picks = await asyncio.gather(
-            *(ctx.execute_activity(pick, order.id, line) for line in order.lines)
-        )
-        if order.needs_approval:
-            await approved(ctx)
-        shipment = await ctx.execute_activity(ship, order, picks)
-    except (Exception, asyncio.CancelledError) as problem:
-        for step in reversed(undo):
-            await step()
+        async with ctx.saga() as saga:
+            reservation = await ctx.execute_activity(reserve_stock, order)
+            saga.on_failure(release_stock, reservation)
+            receipt = await ctx.execute_activity(charge, order)
+            saga.on_failure(refund, receipt)
+            picks = await asyncio.gather(
+                *(ctx.execute_activity(pick, order.id, line) for line in order.lines)
+            )
+            if order.needs_approval:
+                await approved(ctx)
+            shipment = await ctx.execute_activity(ship, order, picks)
+    except Exception as problem:
         outcome = outcome_of(problem)
         if outcome is None:
             raise

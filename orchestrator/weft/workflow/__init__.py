@@ -5,8 +5,10 @@ from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._guard import UNGUARDED, Guard, TurnInterrupted
 from weft.workflow._lines import running_line
+from weft.workflow._logger import WorkflowLogger
 from weft.workflow._loop import leave_loop
 from weft.workflow._machine import ACTIVATIONS, Machine
+from weft.workflow._saga import Saga
 
 __all__ = [
     "ACTIVATIONS",
@@ -15,9 +17,11 @@ __all__ = [
     "GeneratorContext",
     "Guard",
     "Machine",
+    "Saga",
     "TurnInterrupted",
     "Workflow",
     "WorkflowInfo",
+    "WorkflowLogger",
     "define",
     "leave_loop",
     "running_line",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -15,6 +15,8 @@ from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
 from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
+from weft.workflow._logger import WorkflowLogger
+from weft.workflow._saga import Saga
 
 if TYPE_CHECKING:
     from weft.workflow._machine import Machine
@@ -68,6 +70,11 @@ class BaseContext:
     def is_replaying(self) -> bool:
         """True while the history is being repeated. For logging only: decisions must not depend on it."""
         return self._machine.replaying
+
+    @property
+    def logger(self) -> WorkflowLogger:
+        """For what is to be logged once, and not again in every replay."""
+        return WorkflowLogger(self._machine)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
@@ -141,6 +148,27 @@ class Context(BaseContext):
         """
         while True:
             yield await self.receive_signal(name, hint)
+
+    def wait_condition(
+        self, condition: Callable[[], object], *, timeout: timedelta | float | None = None
+    ) -> asyncio.Future[None]:
+        """Done as soon as `condition()` is true: it is asked now, and after every step that this workflow's code takes.
+
+        It may look at nothing but what that code has. Raises, when awaited, TimeoutError after `timeout`, and what the
+        condition raises.
+        """
+        future = self._machine.wait_condition(condition)
+        if timeout is not None:
+            future.give_up_after(seconds_of(timeout, "timeout"))
+        return future
+
+    def saga(self) -> Saga:
+        """`async with ctx.saga() as saga`: what `saga.on_failure` was told is undone, last first, if the block fails.
+
+        Or if it is cancelled. Then the error goes on as if nothing had been there, unless a step could not be undone:
+        that is a Failure of type CompensationError.
+        """
+        return Saga(self)
 
     def sleep(self, duration: timedelta | float) -> asyncio.Future[None]:
         """A durable timer; `asyncio.sleep` is one too."""

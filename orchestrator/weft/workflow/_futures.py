@@ -92,20 +92,73 @@ class ActivityFuture(WorkflowFuture):
         return cancelled
 
 
-class SignalFuture(WorkflowFuture):
-    """The next signal of one name."""
+class PatientFuture(WorkflowFuture):
+    """One that may be given up after a while."""
 
-    def __init__(self, machine: Machine, name: str, decode: Callable[[Payload], Any]) -> None:
+    def __init__(self, machine: Machine, awaited: str) -> None:
+        """`awaited` ends the text of its TimeoutError: "no <awaited> in time"."""
         super().__init__(loop=machine.loop)
         self._machine = machine
-        self.name = name
-        self._decode = decode
+        self._awaited = awaited
         self._timeout: asyncio.TimerHandle | None = None
 
     def give_up_after(self, seconds: float) -> None:
-        """Fail with TimeoutError when no signal came in time."""
+        """Fail with TimeoutError when it is not done in time."""
         if not self.done():
             self._timeout = self._machine.loop.call_later(seconds, self._time_out)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._stop_waiting()
+            self._stop_timeout()
+        return cancelled
+
+    def _stop_waiting(self) -> None:
+        """Nobody waits for it any more."""
+
+    def _time_out(self) -> None:
+        self._timeout = None
+        if not self.done():
+            self._stop_waiting()
+            self.set_exception(TimeoutError(f"no {self._awaited} in time"))
+
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+
+class ConditionFuture(PatientFuture):
+    """Done once a condition of the code's own is true."""
+
+    def __init__(self, machine: Machine, condition: Callable[[], object]) -> None:
+        super().__init__(machine, "condition became true")
+        self._condition = condition
+
+    def look(self) -> bool:
+        """Whether it is done by now. What the condition raises is told where it is awaited."""
+        if self.done():
+            return True
+        try:
+            is_met = bool(self._condition())
+        except Exception as error:  # noqa: BLE001  # it is the user's code
+            self._stop_timeout()
+            self.set_exception(error)
+            return True
+        if is_met:
+            self._stop_timeout()
+            self.set_result(None)
+        return is_met
+
+
+class SignalFuture(PatientFuture):
+    """The next signal of one name."""
+
+    def __init__(self, machine: Machine, name: str, decode: Callable[[Payload], Any]) -> None:
+        super().__init__(machine, f"signal {name!r} came")
+        self.name = name
+        self._decode = decode
 
     def resolve(self, signal: SignalReceived) -> None:
         """A payload that does not fit is told at the receive call: who sent it may not be who wrote the workflow."""
@@ -117,23 +170,8 @@ class SignalFuture(WorkflowFuture):
         else:
             self.set_result(value)
 
-    def cancel(self, msg: Any | None = None) -> bool:
-        cancelled = super().cancel(msg)
-        if cancelled:
-            self._machine.stop_receiving(self)
-            self._stop_timeout()
-        return cancelled
-
-    def _time_out(self) -> None:
-        self._timeout = None
-        if not self.done():
-            self._machine.stop_receiving(self)
-            self.set_exception(TimeoutError(f"no signal {self.name!r} came in time"))
-
-    def _stop_timeout(self) -> None:
-        if self._timeout is not None:
-            self._timeout.cancel()
-            self._timeout = None
+    def _stop_waiting(self) -> None:
+        self._machine.stop_receiving(self)
 
 
 def _unfit(signal: SignalReceived, error: Exception) -> SignalPayloadError:

@@ -44,8 +44,14 @@ from weft.records import (
     WorkflowTimedOut,
 )
 from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
-from weft.workflow._futures import ActivityFuture, SignalFuture
-from weft.workflow._guard import COMMANDS_MAX, UNGUARDED, Guard, TurnInterrupted
+from weft.workflow._futures import ActivityFuture, ConditionFuture, SignalFuture
+from weft.workflow._guard import (
+    CALLBACKS_MAX,
+    COMMANDS_MAX,
+    UNGUARDED,
+    Guard,
+    TurnInterrupted,
+)
 from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
 
@@ -89,6 +95,7 @@ class Machine:
         self._timers: dict[int, Callable[[], None]] = {}
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._receivers: dict[str, deque[SignalFuture]] = {}
+        self._conditions: list[ConditionFuture] = []
         self._fetch = fetch
         self._unfetched: list[tuple[SignalFuture, SignalReceived]] = []
         """Signals that the code has just taken and whose payloads lie in the store."""
@@ -153,6 +160,7 @@ class Machine:
         self._activities.clear()
         self._timers.clear()
         self._receivers.clear()
+        self._conditions.clear()
         self._main = None
         self.loop.part()
 
@@ -179,6 +187,8 @@ class Machine:
 
     def _run(self) -> None:
         self.loop.run_ready()
+        if self._conditions:
+            self._run_while_conditions_are_met()
         if self._asked_too_much:
             # Checked here: code may have swallowed what was raised where it asked.
             raise TurnLimitError(
@@ -187,6 +197,19 @@ class Machine:
             )
         if self._main is not None and self._main.done():
             self._end(self._main)
+
+    def _run_while_conditions_are_met(self) -> None:
+        for _ in range(CALLBACKS_MAX):
+            waiting, self._conditions = self._conditions, []
+            unmet = [future for future in waiting if not future.look()]
+            self._conditions = unmet + self._conditions
+            if len(unmet) == len(waiting):
+                return
+            self.loop.run_ready()
+        raise TurnLimitError(
+            f"The workflow's code waited for {CALLBACKS_MAX} conditions in one turn, all of which became true without "
+            "anything that takes time. Wait for an activity, a timer or a signal in between."
+        )
 
     # What the context asks for.
 
@@ -225,6 +248,13 @@ class Machine:
         receivers = self._receivers.get(future.name)
         if receivers and future in receivers:
             receivers.remove(future)
+
+    def wait_condition(self, condition: Callable[[], object]) -> ConditionFuture:
+        """Done at once if it is met, else after the step of the code that makes it true."""
+        future = ConditionFuture(self, condition)
+        if not future.look():
+            self._conditions.append(future)
+        return future
 
     def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
         self._command_id += 1
