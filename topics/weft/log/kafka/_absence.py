@@ -1,7 +1,7 @@
 """A member that is in no group, and stays so.
 
 Kafka's client sometimes does not join again when its session ran out while no coordinator could be reached: it has no
-member ID then, asks for none, and says nothing (one restart of a lone broker in thirty, with librdkafka 2.16). A join
+member ID then, asks for none, and says nothing (3 of 50 restarts of a lone broker, with librdkafka 2.16). A join
 that is merely slow looks the same, since a rebalance waits for its slowest member: so the patience grows.
 """
 
