@@ -18,6 +18,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a command: the checkout stands in for this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.markdown import joined, put_between
 from benchmarks.rows import PEERS, ROWS, Row
 from benchmarks.stage import Line
 
@@ -83,8 +84,8 @@ def _number(workload: str) -> int:
 
 def _body(by_key: dict[tuple[str, str, str], Line]) -> Iterator[str]:
     heads = ["", "figure", "variant", "Weft, Kafka", "Weft, embedded log", *PEERS]
-    yield _joined(heads)
-    yield _joined(["---"] * len(heads))
+    yield joined(heads)
+    yield joined(["---"] * len(heads))
     before: Row | None = None
     for row in ROWS:
         repeated = before is not None and before.workload == row.workload
@@ -93,7 +94,7 @@ def _body(by_key: dict[tuple[str, str, str], Line]) -> Iterator[str]:
             _cell(row, by_key.get((row.workload, row.variant, backend))) for backend in BACKENDS
         ]
         workload, figure = "" if repeated else row.workload, "" if same_figure else row.figure
-        yield _joined([workload, figure, row.variant, *cells, *row.peers])
+        yield joined([workload, figure, row.variant, *cells, *row.peers])
         before = row
 
 
@@ -101,10 +102,6 @@ def _cell(row: Row, line: Line | None) -> str:
     text = row.cell(line) if line is not None else ""
     is_noisy = line is not None and line.get("others_cores", 0.0) > NOISE_MAX
     return f"({text})" if text and is_noisy else text
-
-
-def _joined(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def read(file: Path) -> list[Line]:
@@ -117,12 +114,9 @@ def write(lines: Sequence[Line], readme: Path = README, results: Path = RESULTS)
     """Put the lines among the results, and the table of all of them into the README."""
     found = merged(read(results), lines)
     text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, f"{readme.name} has no place for the table: {BEGIN}"
-    assert end, f"{readme.name} has no end of the table: {END}"
+    page = put_between(text, BEGIN, END, table(found), f"the table of {readme.name}")
     results.write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
-    readme.write_text(f"{before}{BEGIN}\n\n{table(found)}\n{END}{after}", encoding="utf-8")
+    readme.write_text(page, encoding="utf-8")
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.markdown import joined
+
 Line = Mapping[str, object]
 NOT_MEASURED, FAILED, NOT_COMPARABLE = "-", "failed", "not comparable"
 
@@ -57,7 +59,7 @@ def table(lines: Sequence[Line]) -> str:
     rows.append(
         ("most of the machine used by others, cores", *(_others(c, lines) for c in columns))
     )
-    head, *body = ("| " + " | ".join(cells) + " |" for cells in rows)
+    head, *body = map(joined, rows)
     return "\n".join((head, "|---" * (len(columns) + 1) + "|", *body))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
 from heapq import heappop, heappush, heapreplace
@@ -73,7 +74,7 @@ class Lock:
         self.busy_s = 0.0
 
 
-class Process:
+class Process(ABC):
     """A loop over an inbox: on cores that may be shared, and under a lock that another loop may share."""
 
     def __init__(self, clock: Clock, cores: Cores, lock: Lock) -> None:
@@ -88,9 +89,9 @@ class Process:
         self._is_idle = False
         clock.at(clock.now_s, self._resume)
 
+    @abstractmethod
     def loop(self) -> Steps:
         """Yields NEVER, or how long it would wait at most, when the inbox is empty."""
-        raise NotImplementedError
 
     def deliver(self, time_s: float, cohort: Cohort) -> None:
         """It is there at this time."""

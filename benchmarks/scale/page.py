@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.markdown import joined, put_between
 from benchmarks.scale.picture import picture
 from benchmarks.stage import Line
 
@@ -46,10 +46,7 @@ def tables(lines_by_part: Mapping[str, list[Line]]) -> dict[str, str]:
 
 def put(text: str, name: str, table: str) -> str:
     """The page with this table in its place. Raises ValueError when there is none."""
-    place = re.compile(re.escape(begin(name)) + r".*?" + re.escape(END), re.DOTALL)
-    if not place.search(text):
-        raise ValueError(f"there is no place for the table {name!r}: {begin(name)}")
-    return place.sub(lambda _: f"{begin(name)}\n\n{table}\n{END}", text)
+    return put_between(text, begin(name), END, table, f"the table {name!r}")
 
 
 def write(lines_by_part: Mapping[str, list[Line]], page: Path = PAGE) -> None:
@@ -63,9 +60,7 @@ def write(lines_by_part: Mapping[str, list[Line]], page: Path = PAGE) -> None:
 
 
 def _table(heads: Sequence[str], rows: Rows) -> str:
-    return "".join(
-        "| " + " | ".join(cells) + " |\n" for cells in (heads, ["---"] * len(heads), *rows)
-    )
+    return "".join(f"{joined(cells)}\n" for cells in (heads, ["---"] * len(heads), *rows))
 
 
 def _number(value: float) -> str:

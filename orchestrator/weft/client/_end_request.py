@@ -99,6 +99,11 @@ class EndRequest(Request):
         else:
             self._finish(reply)
 
+    @property
+    def is_pending(self) -> bool:
+        """It asks for a start that nobody has confirmed: a state without the run says nothing then."""
+        return self._start is not None and not self.run_id
+
     def is_about(self, head: Head | None) -> bool:
         """Whether this is the head of the run that is waited for."""
         return head is not None and self.run_id in {"", head.run_id}
@@ -110,8 +115,7 @@ class EndRequest(Request):
         """
         if self.run_id != known_run_id:
             return  # An owner answered meanwhile and knows better.
-        is_pending = self._start is not None and not self.run_id
-        if is_pending and (head is None or head.request_id != self._start_request_id()):
+        if self.is_pending and (head is None or head.request_id != self._start_request_id()):
             return  # No owner has taken the start up yet.
         if head is None or not self.is_about(head):
             now = self._bridge.loop.time()
@@ -145,7 +149,7 @@ class EndRequest(Request):
     def _question(self) -> tuple[str, bytes]:
         if not self.asks:
             return self._topic, self._value
-        if self._start is not None and not self.run_id:
+        if self._start is not None and self.is_pending:
             reply_to = msgspec.structs.replace(self._client_reply_to, until="accepted")
             start = msgspec.structs.replace(self._start, reply_to=reply_to)
             return self._topics.signals, encode(start)

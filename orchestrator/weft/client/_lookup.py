@@ -57,7 +57,7 @@ class Lookup:
         absent = {
             request.address.key
             for request in requests
-            if not request.is_about(heads.get(request.address.key))
+            if not (request.is_pending or request.is_about(heads.get(request.address.key)))
         }
         # A run whose start is committed may lie behind a transaction that this partition's leader has not decided yet.
         undecided = await self._heads(partition, absent, committed=False) if absent else {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.runs import DrivenRun
 from tests.unit.workflow.conftest import Drive
 from weft import activity, workflow
 from weft.errors import UsageError
@@ -46,19 +47,23 @@ async def fulfil(ctx: Context, order: str) -> str:
         return await ctx.execute_activity(ship, order)
 
 
-def test_saga_undoes_nothing_when_the_block_ends_well(drive: Drive) -> None:
+def charged(drive: Drive) -> DrivenRun:
+    """Reserved and charged, and about to ship."""
     run = drive(fulfil, "A-1")
-    for step in ("reserve", "charge"):
-        run.complete(step, "A-1")
+    run.complete("reserve", "A-1")
+    run.complete("charge", "A-1")
+    return run
+
+
+def test_saga_undoes_nothing_when_the_block_ends_well(drive: Drive) -> None:
+    run = charged(drive)
     run.complete("ship", "by sea")
     assert (run.status, run.result) == ("completed", "by sea")
 
 
 @pytest.mark.requirement("R2-30")
 def test_saga_undoes_the_steps_that_were_done_last_first_when_one_fails(drive: Drive) -> None:
-    run = drive(fulfil, "A-1")
-    run.complete("reserve", "A-1")
-    run.complete("charge", "A-1")
+    run = charged(drive)
     run.fail_for_good("ship")
     assert (run.open, run.inputs) == (["refund"], [["A-1", "yes"]])
     run.complete("refund")
@@ -78,9 +83,7 @@ def test_saga_undoes_no_step_that_was_not_done(drive: Drive) -> None:
 
 
 def test_saga_undoes_when_the_run_is_cancelled_and_the_run_ends_cancelled(drive: Drive) -> None:
-    run = drive(fulfil, "A-1")
-    run.complete("reserve", "A-1")
-    run.complete("charge", "A-1")
+    run = charged(drive)
     run.cancel("changed my mind")
     assert run.open == ["refund"]
     run.complete("refund")
@@ -89,9 +92,7 @@ def test_saga_undoes_when_the_run_is_cancelled_and_the_run_ends_cancelled(drive:
 
 
 def test_saga_goes_on_undoing_when_the_run_is_cancelled_meanwhile(drive: Drive) -> None:
-    run = drive(fulfil, "A-1")
-    run.complete("reserve", "A-1")
-    run.complete("charge", "A-1")
+    run = charged(drive)
     run.fail_for_good("ship")
     run.cancel("enough")
     assert run.open == ["refund"], "as it was"
@@ -102,9 +103,7 @@ def test_saga_goes_on_undoing_when_the_run_is_cancelled_meanwhile(drive: Drive) 
 
 
 def test_saga_undoes_the_others_when_one_cannot_be_undone_and_names_it(drive: Drive) -> None:
-    run = drive(fulfil, "A-1")
-    run.complete("reserve", "A-1")
-    run.complete("charge", "A-1")
+    run = charged(drive)
     run.fail_for_good("ship", "NoShip")
     run.fail_for_good("refund", "BankDown")
     run.complete("release")

@@ -11,12 +11,9 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Container, Mapping
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from weft.codec import (
-    decode_results,
-    decode_signals,
-)
+from weft.codec import decode_results, decode_signals
 from weft.core import Decision, Due, Input, LeaseExpired, Run, decide, decide_start
 from weft.host import HOST, Host
 from weft.log import LogRecord
@@ -55,8 +52,6 @@ from weft.worker._shelf import Shelf
 from weft.worker._turn import Turn
 from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
-
-T = TypeVar("T")
 
 WAITERS_MAX = 1000
 """Clients that one workflow remembers as waiting: those that gave up are not told apart from those that wait."""
