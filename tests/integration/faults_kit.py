@@ -174,17 +174,38 @@ class Load:
         self._prefix = prefix
         self._producer = stage.log.producer()
         self.ids: list[str] = []
+        self._open_ids: list[str] = []
 
-    async def start(self, client: Client, count: int) -> None:
-        """Start so many more and one that stays open, without waiting for the worker."""
+    async def start(self, client: Client, count: int, *, signals: bool = True) -> None:
+        """Start so many more and one that stays open, without waiting for the worker.
+
+        Without `signals` they come to rest in the middle, until `signal` sends them.
+        """
         new = [f"{self._prefix}-{len(self.ids) + index}" for index in range(count)]
         self.ids += new
         for workflow_id in new:
             await client.start(tally, STEPS, id=workflow_id, confirm=False, wait_s=PATIENCE_S)
+        await client.start(open_end, id=f"{new[0]}-open", confirm=False, wait_s=PATIENCE_S)
+        self._open_ids.append(f"{new[0]}-open")
+        if signals:
+            self.signal(new)
+
+    def signal(self, workflow_ids: Sequence[str]) -> None:
+        """Send these the signals that they wait for, past the client."""
+        for workflow_id in workflow_ids:
             for name in _SIGNALS:
                 self._signal(workflow_id, name)
-        await client.start(open_end, id=f"{new[0]}-open", confirm=False, wait_s=PATIENCE_S)
         assert self._producer.flush(PATIENCE_S) == 0
+
+    def is_at_rest(self) -> bool:
+        """Whether each of them has come to where it waits for its signals, and no commit is under way."""
+        histories = state_on_the_log(self._stage)[1]
+        wanted = dict.fromkeys(self.ids, 2 * STEPS) | dict.fromkeys(self._open_ids, 1)
+        return all(
+            sum(isinstance(event, ActivityCompleted) for event in histories.get(workflow_id, ()))
+            == count
+            for workflow_id, count in wanted.items()
+        )
 
     def _signal(self, workflow_id: str, name: str) -> None:
         number = partition_of(workflow_id.encode(), self._stage.partitions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -20,7 +21,7 @@ from weft.errors import (
     UsageError,
 )
 from weft.log import LogRecord, TopicSpec
-from weft.log.kafka import KafkaLog, _absence, open_kafka
+from weft.log.kafka import KafkaLog, _absence, _group, open_kafka
 from weft.log.kafka._group import KafkaGroupConsumer
 from weft.log.kafka._transaction import KafkaTransactionalProducer
 
@@ -110,6 +111,33 @@ def test_member_is_assigned_anew_when_the_log_could_not_say_where_partitions_sta
                 member.consumer.poll(1, 0.1)
     assert member.owned == set()
     member.until_owns({0})
+
+
+def test_offsets_that_nobody_decides_are_explained(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To an assignment and to who asks: only an operator can mend this, and a timeout would send him elsewhere."""
+    monkeypatch.setattr(_group, "_OFFSETS_PATIENCE_S", 1.0)
+    orders = kit.topic("orders")
+    member = kit.member(orders)
+    member.until_owns({0})
+    producer = kit.transactional("lost")
+    producer.begin()
+    producer.send_offsets({(orders, 0): 1}, member.consumer.member())
+    wanted = f"for partitions [0] on kafka {kit.address} have been undecided for"
+    with pytest.raises(LogUnavailableError, match=re.escape(wanted)) as asked:
+        member.consumer.committed([(orders, 0)], 0.5)
+    assert "kafka-transactions.sh abort" in str(asked.value)
+    member.consumer.close()
+    told: list[Sequence[int]] = []
+    heir = kit.member(orders)
+    monkeypatch.setattr(heir, "on_stalled", told.append)
+    with pytest.raises(LogUnavailableError, match=re.escape(wanted)):
+        heir.until_owns({0})
+    assert told
+    assert set(map(tuple, told)) == {(0,)}
+    producer.commit(PATIENCE_S)
+    heir.until_owns({0})
 
 
 def test_transaction_is_refused_when_the_broker_finds_a_record_too_large(kit: Kit) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from confluent_kafka import KafkaError, KafkaException
 
 from weft.errors import (
@@ -126,6 +128,19 @@ def commit_error(error: KafkaError, what: str) -> LogError:
     return CommitUnknownError(
         f"{what}: {error.str()} ({error.name()}). It may have been committed or not: close this producer, make a new "
         "one (which decides the transaction), and read again what its partitions hold."
+    )
+
+
+def undecided_error(
+    group: str, name: str, partitions: Sequence[int], seconds: float
+) -> LogUnavailableError:
+    """For committed offsets that are part of a transaction which neither its producer nor a fence has ended."""
+    return LogUnavailableError(
+        f"The committed offsets of group {group} for partitions {list(partitions)} on {name} have been undecided for "
+        f"{seconds:g} s: they belong to a transaction that has no end. Kafka ends what its producer left open after "
+        "transaction.timeout.ms. If this lasts longer, a broker has lost the end, as a lone one does that is stopped "
+        "under load: `kafka-transactions.sh find-hanging --broker-id N --max-transaction-timeout 1` lists what hangs, "
+        "and `kafka-transactions.sh abort --topic T --partition P --start-offset O` ends it, line by line."
     )
 
 

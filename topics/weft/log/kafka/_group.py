@@ -12,7 +12,7 @@ from weft.log._api import FROM_START, AssignmentListener, LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
 from weft.log.kafka._absence import AbsenceWatch
 from weft.log.kafka._admin import KafkaAdmin
-from weft.log.kafka._errors import kafka_error, log_error
+from weft.log.kafka._errors import kafka_error, log_error, undecided_error
 from weft.log.kafka._flood import FLOOD_PAUSE_S, Ends, Flood
 from weft.log.kafka._orphans import OrphanWatch
 from weft.log.kafka._positions import starting_points, wake
@@ -20,12 +20,14 @@ from weft.log.kafka._reach import Reach
 from weft.log.kafka._records import fenced_error, first_error, records_of
 from weft.log.kafka._settings import Settings, logger
 from weft.log.kafka._transaction import KafkaMember
+from weft.log.kafka._watched import WatchedCalls
 
 _STALLED_S = 0.5
 _LOOKUP_TIMEOUT_S = 10.0
 _LOOK_TIMEOUT_S = 2.0
 _OFFSETS_PATIENCE_S = 20.0
 """How long an assignment waits for its committed offsets, with the listener's help, before it fails."""
+_LEAVE_TIMEOUT_S = 10.0
 _METADATA_PREFIX = b"CGMDv2:"
 """How the library writes down a membership: this, the generation (4 bytes), group, member ID, instance ID."""
 
@@ -89,17 +91,35 @@ class KafkaGroupConsumer:
 
     def _join_anew(self) -> None:
         """With a new client: the old one believes that its assignment is done, or that it may never go on."""
-        self._leaving = True
-        self._client.close()
-        self._leaving = False
+        self._leave()
         left = sorted(self._owned)
         self._owned.clear()
         self._paused.clear()
         if left:
             self._listener.on_lost(left)
         self._client = Consumer(self._settings, logger=logger)
+        self._leaving = False
         self._join()
         self._must_join_anew = False
+
+    def _leave(self) -> None:
+        """Close the client. It says nothing of partitions on the way, and one that hangs in it is left behind.
+
+        librdkafka 2.16 sometimes waits for good for its own answer when it has partitions to give back after its
+        session ran out without a coordinator (1 of 25 restarts of a lone broker under load).
+        """
+        self._leaving = True
+        watched = WatchedCalls(f"weft-kafka-leave-{self._group}")
+        try:
+            watched.make(_LEAVE_TIMEOUT_S, self._client.close)
+        except TimeoutError:
+            logger.warning(
+                "leaving group %s took longer than %g s; its client is left behind",
+                self._group,
+                _LEAVE_TIMEOUT_S,
+            )
+        finally:
+            watched.close()
 
     def _look_at_fence(self, fenced: FencedError) -> None:
         """Join anew unless another process has this member's instance ID: then it raises `FencedError`.
@@ -236,9 +256,9 @@ class KafkaGroupConsumer:
                 raise error
             self._error = error
 
-    def _on_assign(self, _client: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, client: Consumer, assigned: list[TopicPartition]) -> None:
         numbers = sorted(one.partition for one in assigned)
-        if not numbers or self._leaving:
+        if not numbers or self._has_left(client):
             return
         wanted = [(topic, number) for number in numbers for topic in self._topics]
         committed = self._decided_offsets(wanted)
@@ -255,27 +275,33 @@ class KafkaGroupConsumer:
         deadline_s = time.monotonic() + _OFFSETS_PATIENCE_S
         while True:
             try:
-                return self.committed(wanted, _STALLED_S)
+                return self._committed(wanted, _STALLED_S)
             except LogUnavailableError:
+                undecided = self._new_admin().undecided(self._group, wanted, _LOOKUP_TIMEOUT_S)
                 if time.monotonic() > deadline_s:
+                    if undecided:
+                        raise self._undecided_error(undecided, _OFFSETS_PATIENCE_S) from None
                     raise
-            undecided = self._new_admin().undecided(self._group, wanted, _LOOKUP_TIMEOUT_S)
             if undecided:
                 self._listener.on_stalled(sorted({number for _, number in undecided}))
 
-    def _on_revoke(self, _client: Consumer, revoked: list[TopicPartition]) -> None:
+    def _on_revoke(self, client: Consumer, revoked: list[TopicPartition]) -> None:
         numbers = self._owned_among(revoked)
-        if numbers:
+        if numbers and not self._has_left(client):
             try:
                 self._listener.on_revoked(numbers)
             finally:
                 self._release(numbers)
 
-    def _on_lost(self, _client: Consumer, lost: list[TopicPartition]) -> None:
+    def _on_lost(self, client: Consumer, lost: list[TopicPartition]) -> None:
         numbers = self._owned_among(lost)
-        if numbers:
+        if numbers and not self._has_left(client):
             self._release(numbers)
             self._listener.on_lost(numbers)
+
+    def _has_left(self, client: Consumer) -> bool:
+        """Whether it is on its way out, or left behind."""
+        return self._leaving or client is not self._client
 
     def _owned_among(self, partitions: Iterable[TopicPartition]) -> list[int]:
         return sorted({one.partition for one in partitions} & self._owned)
@@ -370,6 +396,23 @@ class KafkaGroupConsumer:
         self, partitions: Sequence[TopicAndPartition], timeout_s: float
     ) -> dict[TopicAndPartition, int]:
         self._check_usable()
+        try:
+            return self._committed(partitions, timeout_s)
+        except LogUnavailableError:
+            undecided = self._new_admin().undecided(self._group, partitions, _LOOKUP_TIMEOUT_S)
+            if undecided:
+                raise self._undecided_error(undecided, timeout_s) from None
+            raise
+
+    def _undecided_error(
+        self, undecided: Iterable[TopicAndPartition], seconds: float
+    ) -> LogUnavailableError:
+        numbers = sorted({number for _, number in undecided})
+        return undecided_error(self._group, self._name, numbers, seconds)
+
+    def _committed(
+        self, partitions: Sequence[TopicAndPartition], timeout_s: float
+    ) -> dict[TopicAndPartition, int]:
         wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
         what = f"Reading the committed offsets of group {self._group}"
         try:
@@ -397,8 +440,11 @@ class KafkaGroupConsumer:
         """The listener may still commit what it gives up; after that, nothing is possible any more."""
         if self._closed or self._closing:
             return
-        self._closing = self._leaving = True
+        self._closing = True
+        left = sorted(self._owned)
         try:
-            self._client.close()
+            if left:
+                self._listener.on_revoked(left)
         finally:
+            self._leave()
             self._closed = True
