@@ -443,7 +443,7 @@ class KafkaGroupConsumer:
         self._closing = True
         left = sorted(self._owned)
         try:
-            if left:
+            if left and self._fenced is None:
                 self._listener.on_revoked(left)
         finally:
             self._leave()
