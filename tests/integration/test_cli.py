@@ -189,6 +189,22 @@ def test_workflow_is_cancelled_or_terminated(dev: Serving) -> None:
         assert "has ended" in weft(name, name).stderr
 
 
+@pytest.mark.requirement("R3-43", "R3-44")
+def test_workflow_is_suspended_and_resumed(dev: Serving) -> None:
+    weft("start", "approve", "--input", "{}", "--id", "held")
+    answer = weft("suspend", "held", "--reason", "to look at it", "--json").document
+    assert answer == {"workflow_id": "held", "suspended": True}
+    (listed,) = weft("list", "--status", "suspended", "--json").document
+    assert (listed["workflow_id"], listed["status"]) == ("held", "suspended")
+    assert weft("show", "held", "--json").document["reason"] == "to look at it"
+    assert "to look at it" in weft("history", "held").stdout
+    assert weft("resume", "held").stdout == "held goes on\n"
+    assert weft("show", "held", "--json").document["status"] == "running"
+    weft("terminate", "held")
+    refused = weft("suspend", "held")
+    assert (refused.status, "there is nothing to suspend" in refused.stderr) == (1, True)
+
+
 @pytest.mark.requirement("R3-46")
 def test_purge_deletes_ended_workflows_by_id_by_age_or_all(dev: Serving) -> None:
     for name in ("a", "b", "c"):

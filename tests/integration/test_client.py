@@ -19,6 +19,7 @@ from weft.errors import (
     AlreadyStartedError,
     DeadlineError,
     LogUnavailableError,
+    RefusedError,
     TopicError,
     UnknownWorkflowError,
     WorkflowFailedError,
@@ -104,6 +105,37 @@ def test_workflows_are_started_signalled_ended_and_looked_at_over_kafka_alone(
 
     with serving(kafka_log, topics.name):
         asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R3-9", "R3-33")
+def test_run_is_suspended_and_resumed_over_kafka(kafka_log: Log, topics: Namespace) -> None:
+    """It stays so under another worker, and takes up then what came meanwhile."""
+
+    async def suspend() -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            handle = await client.start(approval, id="held", wait_s=30)
+            await handle.suspend("the vault is being counted")
+            await handle.signal("approval", "by Ada")
+            with pytest.raises(DeadlineError, match=r"is suspended \(the vault .*weft resume held"):
+                await handle.result(timeout=0.3)
+
+    async def resume() -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            handle = client.handle("held")
+            description = await handle.describe()
+            assert (description.status, description.reason) == (
+                "suspended",
+                "the vault is being counted",
+            )
+            await handle.resume(timeout_s=30)
+            assert await handle.result() == "by Ada"
+            with pytest.raises(RefusedError, match="there is nothing to suspend"):
+                await handle.suspend()
+
+    with serving(kafka_log, topics.name):
+        asyncio.run(suspend())
+    with serving(kafka_log, topics.name):
+        asyncio.run(resume())
 
 
 def test_executes_are_served_by_the_thousand_over_kafka(kafka_log: Log, topics: Namespace) -> None:

@@ -38,9 +38,11 @@ from weft.records import (
     CancelWorkflow,
     FailureInfo,
     PurgeWorkflow,
+    ResumeWorkflow,
     SignalReceived,
     SignalWorkflow,
     StartWorkflow,
+    SuspendWorkflow,
     TerminateWorkflow,
     UnblockWorkflow,
 )
@@ -95,6 +97,8 @@ _records = st.one_of(
     st.tuples(st.just("cancel"), _keys),
     st.tuples(st.just("terminate"), _keys),
     st.tuples(st.just("unblock"), _keys),
+    st.tuples(st.just("suspend"), _keys),
+    st.tuples(st.just("resume"), _keys),
     st.tuples(st.just("purge"), _keys),
     st.tuples(st.just("ask"), _keys),
     st.tuples(st.just("garbage"), _keys),
@@ -151,6 +155,10 @@ def record_of(served: Served, step: Step) -> LogRecord | None:
             return served.signals(CancelWorkflow("on purpose", reply), key)
         case "unblock", key:
             return served.signals(UnblockWorkflow(reply), key)
+        case "suspend", key:
+            return served.signals(SuspendWorkflow("on purpose", reply), key)
+        case "resume", key:
+            return served.signals(ResumeWorkflow(reply), key)
         case "terminate", key:
             return served.signals(TerminateWorkflow("on purpose", reply), key)
         case "purge", key:
@@ -231,6 +239,7 @@ def bring_to_an_end(served: Served) -> None:
         for task in list(served.inline):
             served.turn_inline(key_of(served, task), served.completed(task, 7))
         for key in KEYS:
+            served.turn(served.signals(ResumeWorkflow(), key))
             for name in ("approval", "more", "enough"):
                 served.turn(served.signals(SignalWorkflow(name), key))
             served.turn(served.signals(CancelWorkflow(), key))

@@ -15,6 +15,7 @@ from weft.codec import (
     MalformedError,
     decode_messages,
     decode_payload,
+    decode_results,
     decode_signals,
     decode_state,
     decode_task,
@@ -39,6 +40,7 @@ from weft.records import (
     Page,
     Payload,
     Progress,
+    RecordDeferred,
     SignalReceived,
     TimerFired,
     TimerStarted,
@@ -102,8 +104,11 @@ def _inline_order(_world: World, histories: Histories) -> Iterator[str]:
     """What follows from the result of an inline activity is not run before that result is durable."""
     for run in histories.runs.values():
         inline: set[int] = set()
+        kept_s: dict[int, float] = {}
         known_s = 0.0
         for event in run.events():
+            if isinstance(event, RecordDeferred) and event.source == "results":
+                kept_s[decode_results(event.record).activity_id] = run.decided_s[event.event_id]
             if isinstance(event, ActivityScheduled) and event.inline:
                 if event.activity != add_together.name:
                     inline.add(event.activity_id)
@@ -111,7 +116,7 @@ def _inline_order(_world: World, histories: Histories) -> Iterator[str]:
                 if began_s is not None and began_s < known_s:
                     yield f"{_name(run)}: activity {event.activity_id} ran before the result before it was durable"
             elif isinstance(event, ActivityCompleted) and event.activity_id in inline:
-                known_s = run.decided_s[event.event_id]
+                known_s = kept_s.get(event.activity_id, run.decided_s[event.event_id])
 
 
 def _timers(world: World, histories: Histories) -> Iterator[str]:

@@ -198,6 +198,26 @@ async def novelties(user: User, plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def suspensions(user: User, plain: PlainProducer, id: str) -> None:
+    """Held and let go again while activities run, timers are due and signals come."""
+    count = user.random.randrange(1, 6)
+    if user.random.random() < 0.5:
+        user.expect(id, "completed", lambda total: total == sum(range(8)))
+        handle: Handle[object] = user.client.handle(id)
+        await user.start(flows.chain, 8, id)
+    else:
+        user.expect(id, "completed", lambda got: sorted(got) == list(range(count)))
+        handle = await user.start(flows.inbox, count, id)
+        for number in range(count):
+            await plain.signal(id, "number", number, f"{id}/{number}")
+    for _ in range(user.random.choice([1, 2])):
+        await user.pause(2.0)
+        await user.ask(lambda: handle.suspend("to look at it", timeout_s=5.0))
+        await user.pause(4.0)
+        await user.ask(lambda: handle.resume(timeout_s=5.0))
+    await user.end(handle)
+
+
 async def rivals(user: User, _plain: PlainProducer, id: str) -> None:
     """Two starts of one ID: one of them is refused, and nothing happens twice."""
     user.expect(id, "completed", lambda word: word == "now")
@@ -240,5 +260,5 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
-    purges, replacements, long_histories, oversizes, errors, novelties, rivals, plain_starts, garbage,
+    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, rivals, plain_starts, garbage,
 )  # fmt: skip

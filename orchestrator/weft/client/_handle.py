@@ -19,6 +19,7 @@ from weft.client._texts import already_started, refused, repeatable, unknown
 from weft.codec import encode_payload, stored_field
 from weft.errors import DeadlineError, UsageError
 from weft.records import (
+    ENDED,
     CancelWorkflow,
     Event,
     Head,
@@ -26,11 +27,13 @@ from weft.records import (
     PurgeWorkflow,
     Reply,
     ReplyTo,
+    ResumeWorkflow,
     SignalReceived,
     SignalsRecord,
     SignalWorkflow,
     StartWorkflow,
     Status,
+    SuspendWorkflow,
     TerminateWorkflow,
     UnblockWorkflow,
 )
@@ -186,6 +189,29 @@ class Handle(Generic[Out]):
         if reply.outcome == "refused" and (asks == 1 or reply.status == "blocked"):
             raise refused(what, reply)
         return reply.status
+
+    async def suspend(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
+        """Hold the run until `resume`: its code does not go on, its timers do not fire, and what comes in is kept.
+
+        Activities that have begun end, and their results are kept too; a cancellation is seen at the resume. Its time
+        limit goes on. Nothing happens to a run that is suspended already. Raises RefusedError when it has ended or
+        is blocked; UnknownWorkflowError, DeadlineError, LogError.
+        """
+        what = f"Suspending workflow {self.id!r}"
+        reply, _ = await self._ask(lambda to: SuspendWorkflow(reason, to), timeout_s, what)
+        if reply.outcome == "refused":
+            raise refused(what, reply)
+
+    async def resume(self, *, timeout_s: float = WAIT_S) -> None:
+        """Let a suspended run go on with what came meanwhile. Nothing happens to one that is not suspended.
+
+        Raises like `suspend`, and RefusedError when its code no longer fits its history: it is blocked then.
+        """
+        what = f"Resuming workflow {self.id!r}"
+        reply, asks = await self._ask(ResumeWorkflow, timeout_s, what)
+        # Asked twice and ended: it went on the first time.
+        if reply.outcome == "refused" and (asks == 1 or reply.status not in ENDED):
+            raise refused(what, reply)
 
     async def purge(self, *, timeout_s: float = WAIT_S) -> None:
         """Delete the ended run: tombstones for its state and its history.

@@ -52,6 +52,12 @@ def not_ended(session: Session, request: EndRequest, wait_s: float) -> DeadlineE
             f"worker with it; the run then goes on by itself. To try the same code again: weft unblock "
             f"{request.address.workflow_id}"
         )
+    if request.status == "suspended":
+        why = f" ({request.reason})" if request.reason else ""
+        return DeadlineError(
+            f"{who} has not ended within {wait_s:g} s: it is suspended{why}. To let it go on: weft resume "
+            f"{request.address.workflow_id} --namespace {session.namespace.name}"
+        )
     return DeadlineError(
         f"{who} has not ended within {wait_s:g} s: it is {request.status}. Ask again later, or see what it waits for "
         f"with: weft show {request.address.workflow_id} --namespace {session.namespace.name}. If it does not go on: "

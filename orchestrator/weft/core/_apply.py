@@ -31,7 +31,9 @@ from weft.records import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowResumed,
     WorkflowStarted,
+    WorkflowSuspended,
     WorkflowTerminated,
     WorkflowTimedOut,
     WorkflowUnblocked,
@@ -209,11 +211,16 @@ def _blocked(run: Run, event: WorkflowBlocked) -> None:
     run.reason = event.reason
 
 
+def _suspended(run: Run, event: WorkflowSuspended) -> None:
+    run.status = "suspended"
+    run.reason = event.reason
+
+
 def _deferred(run: Run, event: RecordDeferred) -> None:
     run.deferred.append(event)
 
 
-def _unblocked(run: Run, _event: WorkflowUnblocked) -> None:
+def _taken_up(run: Run, _event: WorkflowUnblocked | WorkflowResumed) -> None:
     run.status = "running"
     run.reason = run.cancel_reason
     run.deferred = []
@@ -271,7 +278,9 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     CancelRequested: _cancel_requested,
     WorkflowBlocked: _blocked,
     RecordDeferred: _deferred,
-    WorkflowUnblocked: _unblocked,
+    WorkflowUnblocked: _taken_up,
+    WorkflowSuspended: _suspended,
+    WorkflowResumed: _taken_up,
     WorkflowCompleted: _completed,
     WorkflowFailed: _failed,
     WorkflowCancelled: _cancelled,

@@ -33,8 +33,10 @@ from weft.records import (
     Reply,
     ReplyTo,
     ResultsRecord,
+    ResumeWorkflow,
     SignalWorkflow,
     StartWorkflow,
+    SuspendWorkflow,
     TerminateWorkflow,
     UnblockWorkflow,
 )
@@ -44,6 +46,7 @@ from weft.worker._cell import Cell, page_key
 from weft.worker._cells import HOT_MAX
 from weft.worker._memory import Memory
 from weft.worker._partition import Partition
+from weft.worker._turn import kept_results
 from weft.workflow import UNGUARDED, Guard, Workflow
 
 NOW_MS = 1_700_000_000_000
@@ -242,6 +245,12 @@ class Served:
     def unblock(self, reply_to: ReplyTo | None = None) -> Batch:
         return self.turn(self.signals(UnblockWorkflow(reply_to)))
 
+    def suspend(self, reason: str = "", reply_to: ReplyTo | None = None) -> Batch:
+        return self.turn(self.signals(SuspendWorkflow(reason, reply_to)))
+
+    def resume(self, reply_to: ReplyTo | None = None) -> Batch:
+        return self.turn(self.signals(ResumeWorkflow(reply_to)))
+
     def ask(self, reply_to: ReplyTo, run_id: str = "") -> Batch:
         return self.turn(self.queries(AwaitResult(reply_to, run_id)))
 
@@ -379,7 +388,10 @@ class Served:
         """Every attempt that the run waits for is on its queue, or runs in this process."""
         tasks = {(task.run_id, task.activity_id, task.attempt) for task in self.tasks()}
         tasks |= {(task.run_id, task.activity_id, task.attempt) for task in self.tasks("slow")}
+        kept = kept_results(run)
         for activity in run.activities.values():
+            if (activity.activity_id, activity.attempt) in kept:
+                continue  # it has ended, and the run will hear of it
             if not activity.waiting:
                 where = self._running_inline if activity.inline else tasks
                 assert (run.run_id, activity.activity_id, activity.attempt) in where, activity

@@ -181,7 +181,7 @@ class WorkflowBlocked(HistoryEvent, frozen=True):
 
 
 class RecordDeferred(HistoryEvent, frozen=True):
-    """A record that came while the run was blocked, as its JSON; it is taken up when the run continues."""
+    """A record that came while the run was blocked or suspended, as its JSON; it is taken up when the run continues."""
 
     source: str
     """`signals` or `results`: which kind of record it is."""
@@ -190,6 +190,19 @@ class RecordDeferred(HistoryEvent, frozen=True):
 
 class WorkflowUnblocked(HistoryEvent, frozen=True):
     """A worker with fitting code took the run up again; the deferred records follow as ordinary events."""
+
+
+# A suspended run: an operator holds it, so what comes in is kept as well.
+
+
+class WorkflowSuspended(HistoryEvent, frozen=True):
+    """Its code is not driven and its timers do not fire until it is resumed; `reason` is the operator's."""
+
+    reason: str = ""
+
+
+class WorkflowResumed(HistoryEvent, frozen=True):
+    """An operator let the run go on; the deferred records follow as ordinary events."""
 
 
 Event = (
@@ -215,6 +228,8 @@ Event = (
     | WorkflowBlocked
     | RecordDeferred
     | WorkflowUnblocked
+    | WorkflowSuspended
+    | WorkflowResumed
 )
 
 COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled)

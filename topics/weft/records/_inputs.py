@@ -70,6 +70,21 @@ class UnblockWorkflow(_SignalsRecord, frozen=True, tag="unblock"):
     v: Literal[1] = 1
 
 
+class SuspendWorkflow(_SignalsRecord, frozen=True, tag="suspend"):
+    """Hold the run: its code is not driven, and what comes in is kept, until it is resumed."""
+
+    reason: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class ResumeWorkflow(_SignalsRecord, frozen=True, tag="resume"):
+    """Let a suspended run go on with what came meanwhile."""
+
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
 SignalsRecord = (
     StartWorkflow
     | SignalWorkflow
@@ -77,6 +92,8 @@ SignalsRecord = (
     | TerminateWorkflow
     | PurgeWorkflow
     | UnblockWorkflow
+    | SuspendWorkflow
+    | ResumeWorkflow
 )
 
 

@@ -46,7 +46,14 @@ class PayloadReference(msgspec.Struct, frozen=True, gc=False):
 
 
 Status = Literal[
-    "running", "completed", "failed", "cancelled", "terminated", "timed_out", "blocked"
+    "running",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+    "timed_out",
+    "blocked",
+    "suspended",
 ]
 STATUSES: tuple[Status, ...] = (
     "running",
@@ -56,9 +63,13 @@ STATUSES: tuple[Status, ...] = (
     "terminated",
     "timed_out",
     "blocked",
+    "suspended",
 )
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "terminated", "timed_out"})
 """The statuses that never change again. `blocked` is not one of them: a fixed deployment continues the run."""
+
+HELD: frozenset[str] = frozenset({"blocked", "suspended"})
+"""The statuses of an open run whose code is not driven: what comes in is kept for later."""
 
 OnConflict = Literal["fail", "use_existing", "terminate_existing"]
 

@@ -29,6 +29,7 @@ from weft.records import (
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
+    WorkflowSuspended,
     WorkflowTerminated,
     WorkflowTimedOut,
 )
@@ -85,7 +86,13 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return f"after {event.timeout_ms} ms"
         case RecordDeferred():
             return f"{event.source}: {_short(event.record)}"
-        case CancelRequested() | WorkflowCancelled() | WorkflowTerminated() | WorkflowBlocked():
+        case (
+            CancelRequested()
+            | WorkflowCancelled()
+            | WorkflowTerminated()
+            | WorkflowBlocked()
+            | WorkflowSuspended()
+        ):
             return event.reason
         case _:
             return ""

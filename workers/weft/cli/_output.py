@@ -22,6 +22,7 @@ _STYLES = {
     "failed": "red",
     "timed_out": "red",
     "blocked": "bold red",
+    "suspended": "magenta",
     "cancelled": "yellow",
     "terminated": "yellow",
 }

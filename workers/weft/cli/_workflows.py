@@ -1,4 +1,4 @@
-"""Commands that ask something of workflows: start, result, signal, cancel, terminate, unblock."""
+"""Commands that ask something of workflows: start, result, signal, cancel, suspend, resume, terminate, unblock."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def register(app: typer.Typer) -> None:
     command(app, "result")(result)
     command(app, "signal")(signal)
     command(app, "cancel")(cancel)
+    command(app, "suspend")(suspend)
+    command(app, "resume")(resume)
     command(app, "terminate")(terminate)
     command(app, "unblock")(unblock)
 
@@ -112,6 +114,20 @@ async def cancel(common: Common, id: IdArgument, reason: ReasonOption = "") -> N
     async with common.client() as client:
         await client.handle(id).cancel(reason)
     common.output.answer(f"{id} is asked to end", {"workflow_id": id, "cancelled": True})
+
+
+async def suspend(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:
+    """Hold a workflow where it is, until it is resumed; what comes in is kept."""
+    async with common.client() as client:
+        await client.handle(id).suspend(reason)
+    common.output.answer(f"{id} is suspended", {"workflow_id": id, "suspended": True})
+
+
+async def resume(common: Common, id: IdArgument) -> None:
+    """Let a suspended workflow go on with what came meanwhile."""
+    async with common.client() as client:
+        await client.handle(id).resume()
+    common.output.answer(f"{id} goes on", {"workflow_id": id, "resumed": True})
 
 
 async def terminate(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:

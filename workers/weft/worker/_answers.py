@@ -15,7 +15,9 @@ from weft.records import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowResumed,
     WorkflowStarted,
+    WorkflowSuspended,
     WorkflowTerminated,
     WorkflowTimedOut,
 )
@@ -24,6 +26,8 @@ from weft.worker._cell import Cell
 LIFECYCLE: dict[type[HistoryEvent], str] = {
     WorkflowStarted: "started",
     WorkflowBlocked: "blocked",
+    WorkflowSuspended: "suspended",
+    WorkflowResumed: "resumed",
     WorkflowCompleted: "completed",
     WorkflowFailed: "failed",
     WorkflowCancelled: "cancelled",
@@ -39,7 +43,7 @@ def accepted(to: ReplyTo, cell: Cell) -> Reply:
 
 def running(to: ReplyTo, cell: Cell) -> Reply:
     """Somebody is there and will answer at the end: no reason to look elsewhere."""
-    return Reply(to.request, "running", cell.run_id, cell.status)
+    return Reply(to.request, "running", cell.run_id, cell.status, reason=cell.reason)
 
 
 def unknown(to: ReplyTo) -> Reply:

@@ -20,6 +20,7 @@ from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
 from weft.payloads import Payloads
 from weft.records import (
+    HELD,
     AttemptCompleted,
     AttemptFailed,
     AttemptHeartbeat,
@@ -31,9 +32,11 @@ from weft.records import (
     PurgeWorkflow,
     ReplyTo,
     ResultsRecord,
+    ResumeWorkflow,
     SignalsRecord,
     StartWorkflow,
     Status,
+    SuspendWorkflow,
     TerminateWorkflow,
     UnblockWorkflow,
 )
@@ -195,8 +198,8 @@ class Partition:
         while (room is None or room.is_left) and (silent := running.next_silent()) is not None:
             workflow_id, attempt = silent
             cell = self.cells.get(workflow_id)
-            # A blocked run takes up nothing; it looks again after another lease's time.
-            if cell is not None and not cell.ended and cell.status != "blocked":
+            # A run that is held takes up nothing; it looks again after another lease's time.
+            if cell is not None and not cell.ended and cell.status not in HELD:
                 self._expire(cell, LeaseExpired(attempt.activity_id, attempt.lease), batch, now_ms)
                 self._plan(batch)
 
@@ -314,6 +317,10 @@ class Partition:
             reason = self._purge(cell, request, batch)
         elif isinstance(request, UnblockWorkflow):
             reason = self._unblock(cell, batch, now_ms)
+        elif isinstance(request, SuspendWorkflow):
+            reason = self._suspend(cell, request.reason, batch, now_ms)
+        elif isinstance(request, ResumeWorkflow):
+            reason = self._resume(cell, batch, now_ms)
         elif cell.ended:
             reason = f"workflow {workflow_id!r} has ended ({cell.status})"
         else:
@@ -398,6 +405,26 @@ class Partition:
             return ""
         return f"workflow {cell.workflow_id!r} is still blocked: {cell.reason}"
 
+    def _suspend(self, cell: Cell, reason: str, batch: Batch, now_ms: int) -> str:
+        """Asked twice, it is done once."""
+        if cell.status != "running":
+            return _why_not(cell, "suspend")
+        self._warm(cell, batch)
+        self._turn.suspend(cell, reason, batch, now_ms)
+        self._touch(cell)
+        return ""
+
+    def _resume(self, cell: Cell, batch: Batch, now_ms: int) -> str:
+        """Asked twice, it is done once."""
+        if cell.status != "suspended":
+            return _why_not(cell, "resume")
+        self._warm(cell, batch)
+        deferred = self._turn.resume(cell, batch, now_ms)
+        self._touch(cell)
+        for event in deferred:
+            self._take_up(cell, event.source, event.record, batch, now_ms)
+        return _why_not(cell, "resume")
+
     def _delete_pages(self, cell: Cell, batch: Batch) -> None:
         for number in range(cell.sealed):
             batch.state(self.number, page_key(cell.workflow_id, cell.run_id, number), None)
@@ -473,7 +500,7 @@ class Partition:
         return cell.status != "blocked"
 
     def _take_up(self, cell: Cell, source: str, record: Payload, batch: Batch, now_ms: int) -> None:
-        """A record that came while the run was blocked."""
+        """A record that came while the run was held."""
         if cell.ended:
             self.dropped["the run has ended"] += 1
         elif source == "results":
@@ -491,7 +518,7 @@ class Partition:
     ) -> bool:
         """Whether the run took it; what is kept for later, or says nothing new, it did not take."""
         run = self._warm(cell, batch)
-        if run.status == "blocked" and not isinstance(request, TerminateWorkflow):
+        if run.status in HELD and not isinstance(request, TerminateWorkflow):
             self._turn.defer(cell, source, request, now_ms)
             self._touch(cell)
             return False
@@ -519,7 +546,7 @@ class Partition:
 
     def _fire(self, cell: Cell, batch: Batch, now_ms: int) -> None:
         run = self._warm(cell, batch)
-        if run.status == "blocked":
+        if run.status in HELD:
             if run.deadline_ms and run.deadline_ms <= now_ms:
                 self._turn.time_out(cell, batch, now_ms)
                 self._touch(cell)
@@ -573,3 +600,13 @@ class Partition:
         for to in cell.waiters.values():
             batch.reply(to, answers.ended(to, cell))
         cell.waiters.clear()
+
+
+def _why_not(cell: Cell, wanted: str) -> str:
+    """Why a run cannot be suspended or resumed; empty when it can."""
+    who = f"workflow {cell.workflow_id!r}"
+    if cell.ended:
+        return f"{who} has ended ({cell.status}): there is nothing to {wanted}"
+    if cell.status == "blocked":
+        return f"{who} is blocked, which must be mended first: {cell.reason}"
+    return ""

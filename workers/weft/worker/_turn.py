@@ -13,19 +13,24 @@ from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-from weft.codec import encode
+from weft.codec import decode_results, encode
 from weft.core import Command, Decision, DispatchActivity, Run, decide_commands, next_due_ms
 from weft.errors import NondeterminismError, PayloadTooLargeError, TopicError
 from weft.payloads import Payloads
 from weft.records import (
+    HELD,
     NULL,
     ActivityFailed,
     ActivityTask,
+    AttemptCompleted,
+    AttemptFailed,
     HistoryEvent,
     Payload,
     RecordDeferred,
     WorkflowBlocked,
+    WorkflowResumed,
     WorkflowStarted,
+    WorkflowSuspended,
     WorkflowTimedOut,
     WorkflowUnblocked,
 )
@@ -122,7 +127,7 @@ class Turn:
         self.count += 1
 
     def defer(self, cell: Cell, source: str, record: object, now_ms: int) -> None:
-        """Keep a record for a blocked run."""
+        """Keep a record for a blocked or suspended run."""
         event_id = _run(cell).last_event_id + 1
         cell.append(RecordDeferred(event_id, now_ms, source, Payload(encode(record))))
 
@@ -144,6 +149,23 @@ class Turn:
             self._wake(cell, history[0], batch, now_ms=now_ms)
         return deferred
 
+    def suspend(self, cell: Cell, reason: str, batch: Batch, now_ms: int) -> None:
+        """Hold a running run. Its code goes, and comes back by replay when it is resumed."""
+        self._close_machine(cell)
+        event_id = _run(cell).last_event_id + 1
+        self._append(cell, WorkflowSuspended(event_id, now_ms, _writable(reason)), batch)
+
+    def resume(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred]:
+        """Let a suspended run go on, or block it if its code no longer fits; returns the records kept for it."""
+        run = _run(cell)
+        problem = self._drive(cell)
+        if problem:
+            self._block(cell, problem, batch, now_ms, "", None)
+            return ()
+        deferred = run.deferred
+        self._append(cell, WorkflowResumed(run.last_event_id + 1, now_ms), batch)
+        return deferred
+
     def break_off(
         self,
         cell: Cell,
@@ -156,29 +178,33 @@ class Turn:
     ) -> None:
         """Block a run whose turn could not be taken: its code goes, and comes back by replay when it is tried again."""
         reason = _told(error, cell.machine)
+        self._close_machine(cell)
+        self._block(cell, reason, batch, now_ms, source, record)
+
+    @staticmethod
+    def _close_machine(cell: Cell) -> None:
         if cell.machine is not None:
             cell.machine.close()
             cell.machine = None
-        self._block(cell, reason, batch, now_ms, source, record)
 
     def time_out(self, cell: Cell, batch: Batch, now_ms: int) -> None:
-        """End a blocked run whose time is over."""
+        """End a blocked or suspended run whose time is over."""
         run = _run(cell)
         event = WorkflowTimedOut(run.last_event_id + 1, now_ms, run.timeout_ms)
         self._append(cell, event, batch)
 
     def restart_inline(self, cell: Cell, batch: Batch) -> None:
         """After a takeover: run inline activities again whose results were never written."""
+        kept = kept_results(_run(cell))
         for activity in _run(cell).activities.values():
-            if activity.inline and not activity.waiting:
-                self._dispatch(
-                    cell, DispatchActivity(activity.activity_id, activity.attempt), batch
-                )
+            attempt = (activity.activity_id, activity.attempt)
+            if activity.inline and not activity.waiting and attempt not in kept:
+                self._dispatch(cell, DispatchActivity(*attempt), batch)
 
     def next_look_ms(self, cell: Cell) -> int:
         """When the partition's clock must have this cell again; 0 is never."""
         run = _run(cell)
-        if run.status == "blocked":
+        if run.status in HELD:
             return run.deadline_ms
         return next_due_ms(run)
 
@@ -341,6 +367,16 @@ def _run(cell: Cell) -> Run:
     run = cell.run
     assert run is not None, "turns are taken on warm cells"
     return run
+
+
+def kept_results(run: Run) -> set[tuple[int, int]]:
+    """(activity, attempt) of those that have ended while the run was held."""
+    records = (decode_results(one.record) for one in run.deferred if one.source == "results")
+    return {
+        (record.activity_id, record.attempt)
+        for record in records
+        if isinstance(record, AttemptCompleted | AttemptFailed)
+    }
 
 
 def _writable(reason: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weft.core import Run
 from weft.records import (
     ENDINGS,
+    HELD,
     NULL,
     ActivityCancelled,
     ActivityFailed,
@@ -53,7 +54,7 @@ class AttemptWatch:
 
     def grant(self, workflow_id: str, run: Run, started: AttemptStarted, batch: Batch) -> None:
         """Watch over the attempt from now on, unless nobody waits for it or another worker holds it."""
-        if run.status == "blocked" or not started.lease_ms:
+        if run.status in HELD or not started.lease_ms:
             return
         activity = run.activities.get(started.activity_id)
         if (
