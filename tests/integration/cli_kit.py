@@ -49,6 +49,10 @@ async def hello(ctx: workflow.Context, name: str) -> str:
 
 @workflow.define
 async def approve(ctx: workflow.Context, order: dict[str, int]) -> str:
+    @ctx.on_query("order")
+    def field(name: str = "id") -> int | None:
+        return order.get(name)
+
     approval = await ctx.receive_signal("approval", dict[str, str], timeout=3600)
     return f"order {order['id']} approved by {approval['by']}"
 

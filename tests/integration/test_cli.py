@@ -189,6 +189,15 @@ def test_workflow_is_cancelled_or_terminated(dev: Serving) -> None:
         assert "has ended" in weft(name, name).stderr
 
 
+def test_query_is_answered_by_the_running_code(dev: Serving) -> None:
+    weft("start", "approve", "--input", '{"id": 7}', "--id", "asked")
+    assert weft("query", "asked", "order", "--payload", '"id"').stdout == "7\n"
+    answer = weft("query", "asked", "order", "--payload", '"id"', "--json").document
+    assert answer == {"workflow_id": "asked", "query": "order", "answer": 7}
+    unknown = weft("query", "asked", "size")
+    assert (unknown.status, "(it answers: order)" in unknown.stderr) == (1, True)
+
+
 @pytest.mark.requirement("R3-43", "R3-44")
 def test_workflow_is_suspended_and_resumed(dev: Serving) -> None:
     weft("start", "approve", "--input", "{}", "--id", "held")

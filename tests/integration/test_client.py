@@ -38,6 +38,7 @@ async def double(_ctx: workflow.Context, number: int) -> int:
 
 @workflow.define
 async def approval(ctx: workflow.Context) -> str:
+    ctx.on_query("waits for")(lambda: "approval")
     return await ctx.receive_signal("approval", str)
 
 
@@ -105,6 +106,31 @@ def test_workflows_are_started_signalled_ended_and_looked_at_over_kafka_alone(
 
     with serving(kafka_log, topics.name):
         asyncio.run(scenario())
+
+
+@pytest.mark.requirement("R1-5", "R3-8")
+def test_query_is_answered_over_kafka(kafka_log: Log, topics: Namespace) -> None:
+    """By whoever serves the run, and with nothing of it in the history."""
+
+    async def ask() -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            handle = client.handle("asked")
+            assert await handle.query("waits for", hint=str, timeout_s=30) == "approval"
+            with pytest.raises(RefusedError, match="answers no query 'size'"):
+                await handle.query("size")
+            with pytest.raises(UnknownWorkflowError):
+                await client.handle("nobody").query("size")
+            assert len(await handle.history()) == 1
+
+    async def start_and_ask() -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            await client.start(approval, id="asked", wait_s=30)
+        await ask()
+
+    with serving(kafka_log, topics.name):
+        asyncio.run(start_and_ask())
+    with serving(kafka_log, topics.name):
+        asyncio.run(ask())
 
 
 @pytest.mark.requirement("R3-9", "R3-33")

@@ -38,6 +38,7 @@ from weft.records import (
     CancelWorkflow,
     FailureInfo,
     PurgeWorkflow,
+    QueryWorkflow,
     ResumeWorkflow,
     SignalReceived,
     SignalWorkflow,
@@ -98,6 +99,7 @@ _records = st.one_of(
     st.tuples(st.just("terminate"), _keys),
     st.tuples(st.just("unblock"), _keys),
     st.tuples(st.just("suspend"), _keys),
+    st.tuples(st.just("query"), _keys),
     st.tuples(st.just("resume"), _keys),
     st.tuples(st.just("purge"), _keys),
     st.tuples(st.just("ask"), _keys),
@@ -163,6 +165,8 @@ def record_of(served: Served, step: Step) -> LogRecord | None:
             return served.signals(TerminateWorkflow("on purpose", reply), key)
         case "purge", key:
             return served.signals(PurgeWorkflow(reply_to=reply), key)
+        case "query", key:
+            return served.queries(QueryWorkflow("length", reply), key)
         case "ask", key:
             return served.queries(AwaitResult(ended_reply("asked")), key)
         case "garbage", key:

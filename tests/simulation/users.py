@@ -74,7 +74,7 @@ class User:
         return "completed"
 
     async def ask(self, what: Callable[[], Awaitable[T]]) -> T | None:
-        """A cancellation, a termination or a purge; None when it was refused or there is nothing to do it to."""
+        """A cancellation, a query or a purge; None when it was refused or there is nothing to do it to."""
         try:
             return await self._until_told(what)
         except (RefusedError, UnknownWorkflowError):

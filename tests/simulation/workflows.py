@@ -133,8 +133,16 @@ async def fan_out(ctx: workflow.Context, width: int) -> int:
 
 @workflow.define
 async def inbox(ctx: workflow.Context, count: int) -> list[int]:
-    """Takes so many signals and gives back what was in them, in their order."""
-    return [await ctx.receive_signal("number", int) for _ in range(count)]
+    """Takes so many signals and gives back what was in them, in their order. Tells how many it has."""
+    numbers: list[int] = []
+
+    @ctx.on_query("count")
+    def tell() -> int:
+        return len(numbers)
+
+    for _ in range(count):
+        numbers.append(await ctx.receive_signal("number", int))  # noqa: PERF401  # a query may ask meanwhile
+    return numbers
 
 
 @workflow.define

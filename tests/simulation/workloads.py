@@ -36,15 +36,24 @@ async def bursts(user: User, plain: PlainProducer, id: str) -> None:
     numbers = set(range(count))
     user.expect(id, "completed", lambda got: len(got) == count and set(got) == numbers)
     handle = await user.start(flows.inbox, count, id)
+    confirmed: set[int] = set()
 
     async def send(number: int) -> None:
         signal_id = f"{id}/{number}"
         for _ in range(user.random.choice([1, 1, 2, 3])):
             await user.pause(3.0)
             if user.random.random() < 0.5:
-                await user.signal(handle, "number", number, signal_id)
+                if await user.signal(handle, "number", number, signal_id):
+                    confirmed.add(number)
+                await ask(len(confirmed))
             else:
                 await plain.signal(id, "number", number, signal_id)
+
+    async def ask(least: int) -> None:
+        """What was confirmed before a query is asked, its answer knows of."""
+        told = await user.ask(lambda: handle.query("count", timeout_s=5.0))
+        if told is not None and told < least:
+            user.facts.surprises.append(f"{id}: a query knows of {told} signals, not of {least}")
 
     await asyncio.gather(*(send(number) for number in range(count)))
     await user.end(handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -16,15 +16,17 @@ from weft.client._outcome import failed_error
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
 from weft.client._texts import already_started, refused, repeatable, unknown
-from weft.codec import encode_payload, stored_field
-from weft.errors import DeadlineError, UsageError
+from weft.codec import decoder, encode_payload, stored_field
+from weft.errors import DeadlineError, PayloadTooLargeError, UsageError
 from weft.records import (
     ENDED,
+    PAYLOAD_BYTES_MAX,
     CancelWorkflow,
     Event,
     Head,
     Payload,
     PurgeWorkflow,
+    QueryWorkflow,
     Reply,
     ReplyTo,
     ResumeWorkflow,
@@ -160,6 +162,28 @@ class Handle(Generic[Out]):
             if not (may_be_there and await self._has_received(signal_id)):
                 raise refused(what, reply)
 
+    async def query(
+        self, name: str, value: object = None, *, hint: Any = Any, timeout_s: float = WAIT_S
+    ) -> Any:
+        """Ask the run's code: what its handler of that name (`@ctx.on_query`) tells, as `hint`.
+
+        The answer knows of everything that was confirmed before. Raises RefusedError when the run has ended or is
+        blocked, has no such handler, or that raised; PayloadTooLargeError, UsageError for a value or an answer that is
+        not of `hint`; UnknownWorkflowError, DeadlineError, LogError.
+        """
+        payload = encode_payload(value)
+        what = f"Query {name!r} of workflow {self.id!r}"
+        if len(payload) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLargeError(
+                f"{what} has a value of {len(payload):,} bytes; {PAYLOAD_BYTES_MAX:,} is the most."
+            )
+        reply, _ = await self._ask(
+            lambda to: QueryWorkflow(name, to, payload, self.run_id), timeout_s, what
+        )
+        if reply.outcome == "refused":
+            raise refused(what, reply)
+        return decoder(hint)(reply.result)
+
     async def cancel(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
         """Ask the workflow to end; it may clean up first. Returns once that is durable, not when it has ended.
 
@@ -229,7 +253,10 @@ class Handle(Generic[Out]):
             raise refused(what, reply)
 
     async def _ask(
-        self, make: Callable[[ReplyTo], SignalsRecord], timeout_s: float, what: str
+        self,
+        make: Callable[[ReplyTo], SignalsRecord | QueryWorkflow],
+        timeout_s: float,
+        what: str,
     ) -> tuple[Reply, int]:
         reply, asks = await self._session.ask(self._address, make, timeout_s, what)
         if reply.outcome == "unknown":

@@ -21,6 +21,7 @@ from weft.payloads import Payloads, StoreOption
 from weft.records import (
     PAYLOAD_BYTES_MAX,
     Payload,
+    QueryWorkflow,
     Reply,
     ReplyTo,
     SignalsRecord,
@@ -186,17 +187,22 @@ class Session:
     # Asking.
 
     async def ask(
-        self, address: Address, make: Callable[[ReplyTo], SignalsRecord], wait_s: float, what: str
+        self,
+        address: Address,
+        make: Callable[[ReplyTo], SignalsRecord | QueryWorkflow],
+        wait_s: float,
+        what: str,
     ) -> tuple[Reply, int]:
-        """Write a record that an owner answers when it is durable.
+        """Write a record that an owner answers: at once if it asks something, else when it is durable.
 
         `what` begins the texts of errors. Returns the reply and how often it was asked for. Raises DeadlineError when
         no answer came within `wait_s`, LogError when it could not be written.
         """
         reply_to = self.reply_to("accepted")
-        value = encode(make(reply_to))
-        bridge = self.connection.bridge
-        request = Request(bridge, address, reply_to.request, self.namespace.signals, value)
+        record = make(reply_to)
+        topics = self.namespace
+        topic = topics.queries if isinstance(record, QueryWorkflow) else topics.signals
+        request = Request(self.connection.bridge, address, reply_to.request, topic, encode(record))
         reply = await request.reply(wait_s)
         if reply is None:
             raise not_confirmed(self, request, what, wait_s)

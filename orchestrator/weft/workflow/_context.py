@@ -25,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,19 @@ class Context(BaseContext):
         if timeout is not None:
             future.give_up_after(seconds_of(timeout, "timeout"))
         return future
+
+    def on_query(self, name: str) -> Callable[[F], F]:
+        """`@ctx.on_query("progress")`: the function below answers that query, with what `client` gets as JSON.
+
+        It takes nothing, or one value, of its hint. It is called between this workflow's steps and may only look: what
+        it would change is not in the history, and is lost.
+        """
+
+        def register(function: F) -> F:
+            self._machine.on_query(name, function)
+            return function
+
+        return register
 
     def saga(self) -> Saga:
         """`async with ctx.saga() as saga`: what `saga.on_failure` was told is undone, last first, if the block fails.

@@ -28,7 +28,7 @@ from weft.core import (
     ScheduleActivity,
     StartTimer,
 )
-from weft.errors import TurnLimitError, TurnTimeoutError, UsageError
+from weft.errors import QueryError, TurnLimitError, TurnTimeoutError, UsageError
 from weft.records import (
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
@@ -54,6 +54,7 @@ from weft.workflow._guard import (
 )
 from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
+from weft.workflow._queries import QueryHandler
 
 if TYPE_CHECKING:
     from weft.workflow._definition import Workflow
@@ -96,6 +97,8 @@ class Machine:
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._receivers: dict[str, deque[SignalFuture]] = {}
         self._conditions: list[ConditionFuture] = []
+        self._queries: dict[str, QueryHandler] = {}
+        self._is_queried = False
         self._fetch = fetch
         self._unfetched: list[tuple[SignalFuture, SignalReceived]] = []
         """Signals that the code has just taken and whose payloads lie in the store."""
@@ -150,6 +153,24 @@ class Machine:
             raise refuse_unexpected(self, pending[0], None)
         self.replaying = False
 
+    def query(self, name: str, payload: Payload) -> Payload:
+        """What the code's handler of that name tells, encoded.
+
+        Raises QueryError when there is none, or its value or answer cannot be; whatever the handler raises; and
+        TurnTimeoutError when it does not end: the machine is of no use then.
+        """
+        handler = self._queries.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._queries)) or "none"
+            raise QueryError(f"its code answers no query {name!r} (it answers: {known})")
+        answers: list[Payload] = []
+        self._is_queried = True
+        try:
+            self._guard.call(lambda: answers.append(handler.answer(payload)))
+        finally:
+            self._is_queried = False
+        return answers[0]
+
     def close(self) -> None:
         """Drop the code and all that it waits for."""
         self._ended = True
@@ -161,6 +182,7 @@ class Machine:
         self._timers.clear()
         self._receivers.clear()
         self._conditions.clear()
+        self._queries.clear()
         self._main = None
         self.loop.part()
 
@@ -217,6 +239,8 @@ class Machine:
         self, activity: Activity[Any, Any] | str, data: Payload, decode: Callable[[Payload], Any]
     ) -> ActivityFuture:
         """Ask for an activity. `decode` turns its result into what the code sees."""
+        if self._is_queried:
+            raise _only_looking("call an activity")
         self._command_id += 1
         activity_id = self._command_id
         name = activity if isinstance(activity, str) else activity.name
@@ -232,6 +256,8 @@ class Machine:
 
     def receive_signal(self, name: str, hint: Any) -> SignalFuture:
         """The next signal of that name: one that is there already, or the first to come."""
+        if self._is_queried:
+            raise _only_looking("receive a signal")
         future = SignalFuture(self, name, decoder(hint))
         buffered = self._signals.get(name)
         if buffered:
@@ -251,12 +277,20 @@ class Machine:
 
     def wait_condition(self, condition: Callable[[], object]) -> ConditionFuture:
         """Done at once if it is met, else after the step of the code that makes it true."""
+        if self._is_queried:
+            raise _only_looking("wait")
         future = ConditionFuture(self, condition)
         if not future.look():
             self._conditions.append(future)
         return future
 
+    def on_query(self, name: str, function: Callable[..., Any]) -> None:
+        """From now on this function answers that query."""
+        self._queries[name] = QueryHandler(name, function)
+
     def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
+        if self._is_queried:
+            raise _only_looking("wait")
         self._command_id += 1
         if not self._ended:
             self._timers[self._command_id] = fire
@@ -360,6 +394,10 @@ class Machine:
             return CompleteWorkflow(encode_payload(main.result()))
         except UsageError as problem:
             return FailWorkflow(to_failure(problem))
+
+
+def _only_looking(what: str) -> UsageError:
+    return UsageError(f"the handler of a query may only look at what there is, not {what}")
 
 
 def _schedule(

@@ -56,8 +56,9 @@ def test_signals_of_a_suspended_run_come_in_order_and_once(serve: Serve) -> None
     served.take_over()
     assert served.head().status == "suspended", "only a person resumes it"
     served.signal("line", 3, id="c")
-    served.resume()
     served.signal("enough")
+    (reply,) = replies_of(served.resume(accepted_reply()))
+    assert (reply.outcome, reply.status) == ("accepted", "completed")
     assert last_result(served) == [1, 2, 3]
 
 

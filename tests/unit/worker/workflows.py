@@ -60,6 +60,7 @@ async def approval(ctx: Context) -> Any:
 async def collecting(ctx: Context) -> Any:
     """Keeps every signal until the one called `enough`."""
     lines: list[Any] = []
+    ctx.on_query("length")(lambda: len(lines))
     enough = asyncio.ensure_future(ctx.receive_signal("enough"))
     while not enough.done():
         line = asyncio.ensure_future(ctx.receive_signal("line"))

@@ -73,6 +73,10 @@ class RefusedError(WeftError):
     """The workflow's owner did not do what was asked: the run has ended, or has not ended yet. Says which."""
 
 
+class QueryError(WeftError):
+    """A workflow's code cannot answer a query: there is no such handler, or the value or the answer cannot be."""
+
+
 class AlreadyStartedError(WeftError):
     """A workflow with this ID is running and the start asked to fail in that case."""
 

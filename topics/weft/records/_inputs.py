@@ -181,9 +181,11 @@ class ForwardedRecord(
 MessagesRecord = ForwardedRecord
 
 
-class AwaitResult(
-    msgspec.Struct, frozen=True, omit_defaults=True, tag="await", tag_field="kind", gc=False
-):
+class _QueriesRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
+    pass
+
+
+class AwaitResult(_QueriesRecord, frozen=True, tag="await"):
     """A client waits for the end of the workflow's newest run, or of `run_id`."""
 
     reply_to: ReplyTo
@@ -191,4 +193,14 @@ class AwaitResult(
     v: Literal[1] = 1
 
 
-QueriesRecord = AwaitResult
+class QueryWorkflow(_QueriesRecord, frozen=True, tag="query"):
+    """Ask the code of the workflow's newest run, or of `run_id`, what its handler of that name tells."""
+
+    query: str
+    reply_to: ReplyTo
+    payload: Payload = NULL
+    run_id: str = ""
+    v: Literal[1] = 1
+
+
+QueriesRecord = AwaitResult | QueryWorkflow

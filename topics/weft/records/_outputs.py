@@ -93,12 +93,14 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """An owner's answer to one request, written after the commit that made it true.
 
     `outcome`: `accepted` (durable), `ended` (see `status`), `running` (still going, ask again), `conflict` (a start
-    that must fail), `unknown` (no such workflow), `refused` (`reason` says why); to the worker that holds an attempt:
-    `cancelled` (nobody waits for it any more).
+    that must fail), `unknown` (no such workflow), `refused` (`reason` says why), `answered` (a query: see `result`); to
+    the worker that holds an attempt: `cancelled` (nobody waits for it any more).
     """
 
     request: str
-    outcome: Literal["accepted", "ended", "running", "conflict", "unknown", "refused", "cancelled"]
+    outcome: Literal[
+        "accepted", "ended", "running", "conflict", "unknown", "refused", "answered", "cancelled"
+    ]
     run_id: str = ""
     status: Status = "running"
     result: Payload = NULL

@@ -1,4 +1,4 @@
-"""Commands that ask something of workflows: start, result, signal, cancel, suspend, resume, terminate, unblock."""
+"""Commands that ask something of workflows, or for something: from `start` to `unblock`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     command(app, "start")(start)
     command(app, "result")(result)
     command(app, "signal")(signal)
+    command(app, "query")(query)
     command(app, "cancel")(cancel)
     command(app, "suspend")(suspend)
     command(app, "resume")(resume)
@@ -107,6 +108,21 @@ async def signal(
     async with common.client() as client:
         await client.handle(id).signal(name, value, id=signal_id)
     common.output.answer(f"{id} has signal {name}", {"workflow_id": id, "signal": name})
+
+
+async def query(
+    common: Common,
+    id: IdArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The query's name.")],
+    payload: Annotated[
+        str, typer.Option("--payload", metavar="JSON", help="The value it takes.")
+    ] = "null",
+) -> None:
+    """Ask a running workflow's code, and print what it tells."""
+    value = json_value(payload, "--payload")
+    async with common.client() as client:
+        told = await client.handle(id).query(name, value)
+    common.output.answer(json_text(told), {"workflow_id": id, "query": name, "answer": told})
 
 
 async def cancel(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:

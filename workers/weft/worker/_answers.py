@@ -9,6 +9,7 @@ from weft.core import Run
 from weft.records import (
     HistoryEvent,
     LifecycleEvent,
+    Payload,
     Reply,
     ReplyTo,
     WorkflowBlocked,
@@ -57,6 +58,10 @@ def refused(to: ReplyTo, cell: Cell, reason: str) -> Reply:
 def cancelled(to: ReplyTo, run_id: str, reason: str) -> Reply:
     """To the worker that runs an attempt: nobody waits for it any more."""
     return Reply(to.request, "cancelled", run_id, reason=reason)
+
+
+def answered(to: ReplyTo, cell: Cell, answer: Payload) -> Reply:
+    return Reply(to.request, "answered", cell.run_id, cell.status, answer)
 
 
 def conflict(to: ReplyTo, cell: Cell) -> Reply:

@@ -19,7 +19,7 @@ from weft.codec import (
 )
 from weft.errors import UsageError
 from weft.log import LogRecord
-from weft.records import AwaitResult, ForwardedRecord, Payload
+from weft.records import ForwardedRecord, Payload
 from weft.topics import Namespace, check_workflow_id, partition_of
 from weft.worker._batch import Batch
 from weft.worker._bounds import RECORD_BYTES_MAX, size_of
@@ -120,7 +120,7 @@ class Intake:
 
     def _on_queries(self, record: LogRecord, batch: Batch, _now_ms: int) -> None:
         workflow_id = self._workflow_id(record)
-        query: AwaitResult = decode_queries(record.value)
+        query = decode_queries(record.value)
         if self._is_ours(workflow_id):
             self._partition.answer_query(workflow_id, query, batch)
         else:

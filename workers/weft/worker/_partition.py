@@ -26,10 +26,11 @@ from weft.records import (
     AttemptHeartbeat,
     AttemptReleased,
     AttemptStarted,
-    AwaitResult,
     Claim,
     Payload,
     PurgeWorkflow,
+    QueriesRecord,
+    QueryWorkflow,
     ReplyTo,
     ResultsRecord,
     ResumeWorkflow,
@@ -423,7 +424,7 @@ class Partition:
         self._touch(cell)
         for event in deferred:
             self._take_up(cell, event.source, event.record, batch, now_ms)
-        return _why_not(cell, "resume")
+        return "" if cell.ended else _why_not(cell, "resume")
 
     def _delete_pages(self, cell: Cell, batch: Batch) -> None:
         for number in range(cell.sealed):
@@ -433,17 +434,34 @@ class Partition:
         if cell.stored:
             batch.removals.append((cell.workflow_id, list(cell.stored)))
 
-    def answer_query(self, workflow_id: str, query: AwaitResult, batch: Batch) -> None:
+    def answer_query(self, workflow_id: str, query: QueriesRecord, batch: Batch) -> None:
         cell = self.cells.get(workflow_id)
         to = query.reply_to
         if cell is None or (query.run_id and query.run_id != cell.run_id):
             # A zombie does not know what was started since. Its other answers are true, if old, or asked for again.
             batch.needs_proof = True
             batch.reply(to, answers.unknown(to))
+        elif isinstance(query, QueryWorkflow):
+            self._ask_code(cell, query, batch)
         else:
             self._answer_at_end(cell, to, batch)
             if not cell.ended:
                 batch.reply(to, answers.running(to, cell))
+
+    def _ask_code(self, cell: Cell, query: QueryWorkflow, batch: Batch) -> None:
+        # What a zombie tells may be long past: the answer waits for the proof that this is the owner.
+        batch.needs_proof = True
+        to = query.reply_to
+        if cell.ended or cell.status == "blocked":
+            batch.reply(to, answers.refused(to, cell, _why_not(cell, "ask")))
+            return
+        self._warm(cell, batch)
+        answer, problem = self._turn.query(cell, query)
+        self.cells.used(cell)
+        batch.reply(
+            to,
+            answers.refused(to, cell, problem) if problem else answers.answered(to, cell, answer),
+        )
 
     # Turns.
 
@@ -603,7 +621,7 @@ class Partition:
 
 
 def _why_not(cell: Cell, wanted: str) -> str:
-    """Why a run cannot be suspended or resumed; empty when it can."""
+    """Why a run cannot be suspended, resumed or asked; empty when it can."""
     who = f"workflow {cell.workflow_id!r}"
     if cell.ended:
         return f"{who} has ended ({cell.status}): there is nothing to {wanted}"

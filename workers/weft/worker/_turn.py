@@ -15,7 +15,7 @@ from typing import Any
 
 from weft.codec import decode_results, encode
 from weft.core import Command, Decision, DispatchActivity, Run, decide_commands, next_due_ms
-from weft.errors import NondeterminismError, PayloadTooLargeError, TopicError
+from weft.errors import NondeterminismError, PayloadTooLargeError, QueryError, TopicError
 from weft.payloads import Payloads
 from weft.records import (
     HELD,
@@ -26,6 +26,7 @@ from weft.records import (
     AttemptFailed,
     HistoryEvent,
     Payload,
+    QueryWorkflow,
     RecordDeferred,
     WorkflowBlocked,
     WorkflowResumed,
@@ -158,13 +159,31 @@ class Turn:
     def resume(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred]:
         """Let a suspended run go on, or block it if its code no longer fits; returns the records kept for it."""
         run = _run(cell)
-        problem = self._drive(cell)
+        problem = self._drive(cell) if cell.machine is None else ""
         if problem:
             self._block(cell, problem, batch, now_ms, "", None)
             return ()
         deferred = run.deferred
         self._append(cell, WorkflowResumed(run.last_event_id + 1, now_ms), batch)
         return deferred
+
+    def query(self, cell: Cell, query: QueryWorkflow) -> tuple[Payload, str]:
+        """What the code of an open run answers, and why it cannot: one of them is empty. The run stays as it is."""
+        if cell.machine is None:
+            problem = self._drive(cell)
+            if problem:
+                return NULL, problem
+        machine = cell.machine
+        assert machine is not None, "the code was driven"
+        try:
+            return machine.query(query.query, query.payload), ""
+        except QueryError as error:
+            return NULL, str(error)
+        except _BROKEN as error:
+            reason = f"the handler of query {query.query!r} raised {_told(error, machine)}"
+            # Where it was broken off nobody knows; a replay brings the code back as it was.
+            self._close_machine(cell)
+            return NULL, reason
 
     def break_off(
         self,
