@@ -128,7 +128,8 @@ def test_wheel_holds_the_source_roots_in_one_namespace_and_nothing_else(wheel: P
     info = {name for name in names if name.startswith("weft-") and ".dist-info/" in name}
     assert names - info == source_names()
     assert "weft/__init__.py" not in names
-    assert not [name for name in names if "test" in name or name.endswith(".pyc")]
+    ours = [name for name in names if "tests/" in name or "/test_" in name]
+    assert not [*ours, *(name for name in names if name.endswith(".pyc"))]
 
 
 def test_every_package_in_the_wheel_has_its_types(wheel: Path) -> None:
@@ -146,7 +147,10 @@ def test_wheel_says_what_it_needs_and_what_it_installs(wheel: Path) -> None:
         entry_points = archive.read(f"{info}/entry_points.txt").decode().split()
     assert sorted(metadata.get_all("Requires-Dist", [])) == sorted(project["dependencies"])
     assert metadata["Requires-Python"] == project["requires-python"]
-    assert entry_points == ["[console_scripts]", "weft", "=", "weft.cli:main"]
+    assert entry_points == [
+        *("[console_scripts]", "weft", "=", "weft.cli:main"),
+        *("[pytest11]", "weft", "=", "weft.pytest_plugin"),
+    ]
 
 
 def test_wheel_built_from_the_source_archive_is_the_same(wheel: Path, tmp_path: Path) -> None:

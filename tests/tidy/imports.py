@@ -33,6 +33,7 @@ LIBRARIES: dict[str, set[str]] = {
     "rich": {"weft.cli"},
     "prometheus_client": {"weft.metrics", "weft.worker"},
     "msgspec": {"weft"},
+    "pytest": {"weft.pytest_plugin"},
 }
 """Who may import a library: these packages and what is in them. No other third-party library may be imported."""
 

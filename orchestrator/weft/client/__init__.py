@@ -13,6 +13,7 @@ from weft.client._description import (
     WorkflowSummary,
 )
 from weft.client._handle import Handle
+from weft.client._outcome import failed_error, reply_of
 
 __all__ = [
     "ActivityDescription",
@@ -22,4 +23,6 @@ __all__ = [
     "TimerDescription",
     "WorkflowDescription",
     "WorkflowSummary",
+    "failed_error",
+    "reply_of",
 ]

@@ -313,6 +313,16 @@ class Machine:
         line = innermost_line(self._main.get_coro()) if self._main is not None else ""
         return line or first_line(self.workflow.function)
 
+    @property
+    def awaited_signals(self) -> list[str]:
+        """The names of the signals that the code waits for."""
+        return sorted(name for name, receivers in self._receivers.items() if receivers)
+
+    @property
+    def untaken_signals(self) -> list[str]:
+        """The names of the signals that came and that the code did not receive, each as often as that."""
+        return sorted(name for name, signals in self._signals.items() for _ in signals)
+
     def line_of(self, error: BaseException) -> str:
         """Where the user's code was when this was raised; when it was not there, where the code waits."""
         return raised_line(error) or self.code_line()

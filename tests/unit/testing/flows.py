@@ -1,0 +1,101 @@
+"""Workflows and activities for tests of the test kit."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from weft import activity, workflow
+from weft.activity import Retry
+from weft.errors import ActivityError, Failure
+
+
+class CardDeclined(Failure):
+    """No retry helps."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    order: str
+    cents: int
+
+
+@activity.define(retry=Retry(max_attempts=3, initial_interval=1.0, non_retryable=[CardDeclined]))
+async def charge(order: str) -> Receipt:
+    return Receipt(order, 100)
+
+
+@activity.define
+def weigh(order: str) -> int:
+    """A plain function: in production it runs in a thread."""
+    return len(order)
+
+
+@activity.define(inline=True)
+async def price(order: str) -> int:
+    return len(order) * 10
+
+
+@workflow.define
+async def buy(ctx: workflow.Context, order: str) -> str:
+    receipt = await ctx.execute_activity(charge, order)
+    weight, cents = await asyncio.gather(
+        ctx.execute_activity(weigh, order), ctx.execute_activity(price, order)
+    )
+    return f"{receipt.cents} {weight} {cents}"
+
+
+@workflow.define
+async def approved(ctx: workflow.Context, order: str) -> str:
+    await ctx.sleep(timedelta(days=30))
+    try:
+        by = await ctx.receive_signal("approval", str, timeout=timedelta(days=2))
+    except TimeoutError:
+        return "nobody"
+    receipt = await ctx.execute_activity(charge, order)
+    return f"{by} {receipt.cents}"
+
+
+@workflow.define
+async def bounded(ctx: workflow.Context, kind: str) -> str:
+    options = {
+        "start": charge.options(timeout=timedelta(minutes=1)),
+        "close": charge.options(schedule_to_close=timedelta(minutes=1)),
+        "heartbeat": charge.options(heartbeat_timeout=timedelta(minutes=1)),
+    }
+    try:
+        await ctx.execute_activity(options[kind], kind)
+    except ActivityError as error:
+        return f"{error.type} after {error.attempts}"
+    return "in time"
+
+
+@workflow.define
+async def cleaned(ctx: workflow.Context) -> None:
+    try:
+        await ctx.receive_signal("never")
+    finally:
+        await ctx.execute_activity(weigh, "on the way out")
+
+
+@workflow.define
+async def endless(ctx: workflow.Context) -> None:
+    while True:
+        await ctx.sleep(1)
+
+
+@workflow.define
+async def patient(ctx: workflow.Context) -> str:
+    """Takes the last of its signals only."""
+    first = await ctx.receive_signal("word", str)
+    await ctx.sleep(10)
+    return first
+
+
+@workflow.define
+async def long(ctx: workflow.Context, count: int) -> int:
+    total = 0
+    for number in range(count):
+        total += await ctx.execute_activity(weigh, "x" * number)
+    return total

@@ -1,0 +1,168 @@
+"""A workflow whose worker dies at every event in turn: it must end the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from weft.errors import Failure, UsageError
+from weft.records import Event, FailureInfo, WorkflowCompleted, WorkflowFailed
+from weft.testing._environment import Environment
+from weft.testing._errors import CrashError
+from weft.testing._handle import Handle
+from weft.workflow import Workflow
+
+Out = TypeVar("Out")
+Play = Callable[[Environment, Handle[Any]], object]
+
+CRASHES_MAX = 200
+"""Of longer runs, so many places are tried, spread evenly: each is a run of its own."""
+_ADVICE = (
+    "A crash loses all but the history. Keep state in the workflow's own variables, and do everything that is not in "
+    "the context in activities."
+)
+
+
+class _Turn(NamedTuple):
+    """What one commit added to a history."""
+
+    workflow_id: str
+    first_event_id: int
+    last_event_id: int
+
+
+class _Ending(NamedTuple):
+    outcome: str
+    events: Sequence[Event]
+    has_run_inline_again: bool
+
+
+def crash_everywhere(
+    workflow: Workflow[Any, Out],
+    input: Any = None,
+    *,
+    id: str = "",
+    play: Play | None = None,
+    strict: bool = False,
+    crashes_max: int = CRASHES_MAX,
+) -> Out | None:
+    """Run a workflow once, then again and again with a crash at each of its events, and once with a crash at all.
+
+    A crash comes before the event's turn is committed, so that the turn is taken again, and once more after it; all
+    memory is dropped and rebuilt from the encoded history. Outcome and history must be those of the first run (after
+    inline activities that ran again, the outcome only). `play(env, run)` is called in each run, right after the start:
+    it gives fakes and sends signals. Real activities run in each run too.
+
+    Returns the result, None when the run did not complete. Raises CrashError, which names the event, and in the first
+    run whatever `Environment` raises.
+    """
+    if crashes_max < 1:
+        raise UsageError(
+            f"crashes_max={crashes_max}: at least one crash is needed to show anything."
+        )
+    turns: list[_Turn] = []
+
+    def note(workflow_id: str, first_event_id: int, last_event_id: int) -> bool:
+        turns.append(_Turn(workflow_id, first_event_id, last_event_id))
+        return False
+
+    def run(crashes: Callable[[str, int, int], bool]) -> tuple[_Ending, Out | None]:
+        with Environment(strict=strict) as environment:
+            environment.owner.crashes = crashes
+            handle = environment.start(workflow, input, id=id)
+            if play is not None:
+                play(environment, handle)
+            return _ending(environment, handle)
+
+    expected, result = run(note)
+    for turn in _spread(turns, crashes_max):
+        _compare(workflow, expected, turn, lambda turn=turn: run(_only(turn))[0])  # type: ignore[misc]  # mypy: a default
+    _compare(workflow, expected, None, lambda: run(lambda *_: True)[0])
+    return result
+
+
+def _only(turn: _Turn) -> Callable[[str, int, int], bool]:
+    """Crash in this turn alone."""
+    left = [turn]
+
+    def crashes(workflow_id: str, first_event_id: int, _last_event_id: int) -> bool:
+        if left and left[0][:2] == (workflow_id, first_event_id):
+            left.clear()
+            return True
+        return False
+
+    return crashes
+
+
+def _ending(environment: Environment, handle: Handle[Out]) -> tuple[_Ending, Out | None]:
+    result = None
+    try:
+        result = handle.result()
+        outcome = "completed"
+    except Failure as error:
+        outcome = f"{handle.status}: {error.type}: {error.message}"
+    events = [_comparable(event) for event in handle.history]
+    last = events[-1]
+    if isinstance(last, WorkflowCompleted):
+        outcome = f"completed with {bytes(last.result).decode(errors='replace')}"
+    return _Ending(outcome, events, environment.has_run_inline_again), result
+
+
+def _compare(
+    workflow: Workflow[Any, Any],
+    expected: _Ending,
+    turn: _Turn | None,
+    run: Callable[[], _Ending],
+) -> None:
+    where = _where(turn, expected.events)
+    try:
+        actual = run()
+    except Exception as error:
+        raise CrashError(
+            f"{workflow.name} does not come through a crash {where}: {error} {_ADVICE}"
+        ) from error
+    if actual.outcome != expected.outcome:
+        raise CrashError(
+            f"{workflow.name} ends otherwise after a crash {where}: {expected.outcome} without it, {actual.outcome} "
+            f"with it. {_ADVICE}"
+        )
+    if not actual.has_run_inline_again and list(actual.events) != list(expected.events):
+        raise CrashError(
+            f"{workflow.name} has another history after a crash {where}: {_difference(expected, actual)}. {_ADVICE}"
+        )
+
+
+def _where(turn: _Turn | None, events: Sequence[Event]) -> str:
+    if turn is None:
+        return "at every event"
+    first = turn.first_event_id
+    name = type(events[first - 1]).__name__ if first <= len(events) else "of another run"
+    return f"at event {first} of {turn.workflow_id} ({name})"
+
+
+def _difference(expected: _Ending, actual: _Ending) -> str:
+    pairs = zip(expected.events, actual.events, strict=False)
+    for one, other in pairs:
+        if one != other:
+            return f"event {one.event_id} was {one}, and is {other}"
+    return f"it had {len(expected.events)} events, and has {len(actual.events)}"
+
+
+def _spread(turns: Sequence[_Turn], count_max: int) -> Sequence[_Turn]:
+    if len(turns) <= count_max:
+        return turns
+    return [turns[index * len(turns) // count_max] for index in range(count_max)]
+
+
+def _comparable(event: Event) -> Event:
+    """Without the stack trace of a failure, which is for people."""
+    if isinstance(event, WorkflowFailed):
+        return msgspec.structs.replace(event, failure=_without_stack(event.failure))
+    return event
+
+
+def _without_stack(failure: FailureInfo) -> FailureInfo:
+    cause = _without_stack(failure.cause) if failure.cause is not None else None
+    return msgspec.structs.replace(failure, stack="", cause=cause)

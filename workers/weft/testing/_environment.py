@@ -1,0 +1,341 @@
+"""A world for workflows in which time passes only when nothing else is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from weft.activity import Activity
+from weft.codec import encode_payload
+from weft.errors import AlreadyStartedError, RefusedError, UnknownWorkflowError, UsageError
+from weft.records import (
+    ActivityTask,
+    Payload,
+    Reply,
+    ResultsRecord,
+    SignalsRecord,
+    SignalWorkflow,
+    StartWorkflow,
+)
+from weft.testing._attempts import Attempts
+from weft.testing._errors import StuckError
+from weft.testing._fakes import Call, Fakes, name_of
+from weft.testing._handle import Duration, Handle
+from weft.testing._loop import START, VirtualHost, VirtualLoop
+from weft.testing._owner import ASKED_BY, NAMESPACE, Owner
+from weft.testing._replay import History, check
+from weft.workflow import Machine, Workflow
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+TURNS_MAX = 100_000
+"""Of one wait: a workflow that goes round for ever must not do so for its test."""
+_CHECKED_EACH_TURN_MAX = 100
+_GROWTH_BETWEEN_CHECKS = 1.1
+"""Longer histories are replayed whenever they have grown so much: all checks together stay a multiple of one."""
+
+
+class Environment:
+    """Runs workflows in virtual time, by the code that runs them in production, without a log and without threads.
+
+    Nothing happens by itself: `run.result()`, `run.wait()` and `advance` let things happen. After each turn the run is
+    replayed from its encoded history; code that does not repeat itself fails there with NondeterminismError, unless
+    `replay_check` is False. With `strict`, an activity without a fake is a mistake instead of being run.
+    """
+
+    def __init__(self, *, strict: bool = False, replay_check: bool = True) -> None:
+        self.refused: list[str] = []
+        """Requests sent with `after` that came too late: the run had ended."""
+        self._loop = VirtualLoop()
+        self._host = VirtualHost(self._loop)
+        self._fakes = Fakes(lambda: self.now, self._refuse, strict=strict)
+        self._attempts = Attempts(
+            self._loop, self._host, self._fakes, self._take_result, self._refuse
+        )
+        self._owner = Owner(
+            self._host, lambda: self._loop.now_ms, self._dispatch, self._committed, self._lost
+        )
+        self._replay_check = replay_check
+        self._originals: dict[str, Workflow[Any, Any]] = {}
+        self._next_check: dict[str, int] = {}
+        """By run ID, at how many events its history is replayed next."""
+        self._due: tuple[int, Any] = (0, None)
+        """When the owner must be woken, and the timer that does it."""
+        self._error: Exception | None = None
+        self._is_met: Callable[[], bool] | None = None
+        """What the loop is run for."""
+        self._turn_count = 0
+        self._request_count = 0
+        self.has_run_inline_again = False
+        """A crash has interrupted inline activities: they were run again, perhaps in another order."""
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs. The fixture does it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._attempts.close()
+        self._loop.run(may_jump=False)
+        self._owner.close()
+        self._loop.close()
+
+    # What a test does.
+
+    def start(
+        self,
+        workflow: Workflow[In, Out],
+        input: Any = None,
+        *,
+        id: str = "",
+        timeout: Duration | None = None,
+    ) -> Handle[Out]:
+        """Start a workflow. Its code runs until it waits for something.
+
+        Raises UsageError for a wrong input, AlreadyStartedError, NondeterminismError.
+        """
+        self._know(workflow)
+        data = workflow.encode_input(input)
+        workflow_id = id or f"{workflow.name}-{len(self._next_check) + 1}"
+        timeout_ms = round(_seconds(timeout, "timeout") * 1000) if timeout is not None else 0
+        record = StartWorkflow(
+            workflow.name, self._request_id(), data, timeout_ms, reply_to=ASKED_BY
+        )
+        reply = self._request(workflow_id, record)
+        if reply.outcome == "conflict":
+            raise AlreadyStartedError(
+                f"Workflow {workflow_id!r} is running already (run {reply.run_id}).",
+                run_id=reply.run_id,
+            )
+        return Handle(self, workflow, workflow_id)
+
+    def fake(
+        self,
+        activity: Activity[..., Any] | str,
+        *outcomes: Any,
+        takes: Duration = 0,
+    ) -> None:
+        """Let an activity do this instead of its own work; a later fake of the same replaces it.
+
+        One outcome is that of every attempt, several are those of one attempt after the other, none is None. A function
+        (plain or async) is called with the attempt's arguments, an exception is raised, anything else is the result.
+        `takes` is how long each attempt takes, in virtual time. Results are checked against the activity's type.
+        """
+        self._fakes.fake(activity, outcomes, _seconds(takes, "takes"))
+
+    def calls(self, activity: Activity[..., Any] | str | None = None) -> list[Call]:
+        """The attempts so far, faked or not, in the order in which they began: of one activity, or of all."""
+        name = name_of(activity) if activity is not None else ""
+        return [call for call in self._fakes.calls if not name or call.activity == name]
+
+    def advance(self, duration: Duration) -> None:
+        """Let time pass, and everything happen that happens in it."""
+        passed: list[bool] = []
+        timer = self._loop.call_later(_seconds(duration, "duration"), self._pass, passed)
+        try:
+            self.run_until(lambda: bool(passed))
+        finally:
+            timer.cancel()
+        self.settle()
+
+    @property
+    def now(self) -> datetime:
+        """The virtual time, UTC. Every environment begins on 2026-01-01."""
+        return datetime.fromtimestamp(self._loop.now_ms / 1000, UTC)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """How much virtual time has passed."""
+        return self.now - START
+
+    def crash(self) -> None:
+        """Kill the worker: all memory is lost, and another one goes on from the encoded histories."""
+        self._owner.crash()
+        self.raise_error()
+
+    def deploy(self, *workflows: Workflow[Any, Any]) -> None:
+        """Crash, and go on with other code: definitions take the place of those of the same name."""
+        for workflow in workflows:
+            self._know(workflow)
+        self.crash()
+
+    # What handles do.
+
+    def send(self, workflow_id: str, record: SignalsRecord, after: Duration, what: str) -> None:
+        """Write a request, now or later. Raises RefusedError, UnknownWorkflowError, when it is now."""
+        if _seconds(after, "after"):
+            self._loop.call_later(
+                _seconds(after, "after"), self._send_later, workflow_id, record, what
+            )
+            return
+        reply = self._request(workflow_id, record)
+        if reply.outcome == "unknown":
+            raise UnknownWorkflowError(f"There is no workflow {workflow_id!r} in this environment.")
+        if reply.outcome == "refused":
+            raise RefusedError(f"{what} was refused: {reply.reason} (run {reply.run_id}).")
+
+    def signal_record(self, name: str, payload: object, id: str) -> SignalWorkflow:
+        """A signal with an ID of its own, if it is given none."""
+        if not name:
+            raise UsageError("A signal needs a name.")
+        data: Payload = encode_payload(payload)
+        return SignalWorkflow(name, data, id or self._request_id(), ASKED_BY)
+
+    def run_until(self, is_met: Callable[[], bool], stuck: Callable[[], str] | None = None) -> None:
+        """Let things happen. Raises StuckError when nothing will any more, or too much has, and what a check found."""
+        self.raise_error()
+        self._turn_count = 0
+        self._is_met = is_met
+        try:
+            while not is_met():
+                ran = self._loop.run()
+                self.raise_error()
+                if self._turn_count >= TURNS_MAX:
+                    raise StuckError(f"There was no end to it: {TURNS_MAX} turns, {self.elapsed}.")
+                if not ran and not is_met():
+                    raise StuckError(stuck() if stuck is not None else "Nothing is left to happen.")
+        finally:
+            self._is_met = None
+
+    def settle(self) -> None:
+        """Let everything happen that takes no time."""
+        if not self._loop.is_running():
+            self._loop.run(may_jump=False)
+            self.raise_error()
+
+    def raise_error(self) -> None:
+        """What was found wrong where it could not be raised."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    @property
+    def owner(self) -> Owner:
+        return self._owner
+
+    def original(self, workflow: str) -> Workflow[Any, Any]:
+        """The definition under this name."""
+        return self._originals[workflow]
+
+    # What the world does.
+
+    def _know(self, workflow: Workflow[Any, Any]) -> None:
+        self._originals[workflow.name] = workflow
+        self._owner.workflows[workflow.name] = _Watched(workflow, self._fakes)
+
+    def _request_id(self) -> str:
+        self._request_count += 1
+        return f"request-{self._request_count}"
+
+    def _request(self, workflow_id: str, record: SignalsRecord) -> Reply:
+        reply = self._owner.write(NAMESPACE.signals, workflow_id, record)
+        self.raise_error()
+        if reply is None:
+            raise UsageError(f"{type(record).__name__} for workflow {workflow_id!r} was put aside.")
+        return reply
+
+    def _send_later(self, workflow_id: str, record: SignalsRecord, what: str) -> None:
+        try:
+            self.send(workflow_id, record, 0, what)
+        except RefusedError as error:
+            self.refused.append(str(error))
+        except Exception as error:  # noqa: BLE001  # the test is told
+            self._refuse(error)
+
+    def _take_result(self, workflow_id: str, result: ResultsRecord) -> None:
+        self._owner.write(NAMESPACE.results, workflow_id, result)
+
+    def _dispatch(self, workflow_id: str, task: ActivityTask, is_inline: bool) -> None:  # noqa: FBT001  # as the owner calls it
+        self._attempts.begin(workflow_id, task, is_inline)
+
+    def _committed(self, workflow_ids: Sequence[str]) -> None:
+        self._turn_count += 1
+        for workflow_id in workflow_ids:
+            self._attempts.cancel_stale(workflow_id, self._owner.is_awaited)
+            if self._replay_check:
+                self._check(workflow_id)
+        self._plan()
+        if self._loop.is_running() and (
+            self._turn_count >= TURNS_MAX or (self._is_met is not None and self._is_met())
+        ):
+            self._loop.stop()
+
+    def _lost(self) -> None:
+        self.has_run_inline_again |= self._attempts.crash_inline()
+
+    def _plan(self) -> None:
+        due_ms, timer = self._due
+        next_ms = self._owner.next_due_ms()
+        if next_ms != due_ms:
+            if timer is not None:
+                timer.cancel()
+            timer = self._loop.call_at(self._loop.at(next_ms), self._fire) if next_ms else None
+            self._due = (next_ms, timer)
+
+    def _fire(self) -> None:
+        self._due = (0, None)
+        self._owner.fire_due()
+
+    def _check(self, workflow_id: str) -> None:
+        head = self._owner.head(workflow_id)
+        if head.status == "blocked" or self._error is not None:
+            return
+        is_due = head.event_count >= self._next_check.get(head.run_id, 0)
+        if head.status == "running" and not is_due:
+            return
+        count = head.event_count
+        if count > _CHECKED_EACH_TURN_MAX:
+            count = round(count * _GROWTH_BETWEEN_CHECKS)
+        self._next_check[head.run_id] = count
+        history = History.of(workflow_id, self._owner.history(workflow_id))
+        try:
+            check(history, self._originals, is_same_code=True)
+        except Exception as error:  # noqa: BLE001  # the test is told
+            self._refuse(error)
+
+    def _pass(self, passed: list[bool]) -> None:
+        passed.append(True)
+        self._loop.stop()
+
+    def _refuse(self, error: Exception) -> None:
+        """Something that the test must be told, however far down it was found."""
+        if self._error is None:
+            self._error = error
+        if self._loop.is_running():
+            self._loop.stop()
+
+
+class _Watched(Workflow[Any, Any]):
+    """The same workflow, of whose code the environment learns which activities it asks for."""
+
+    def __init__(self, workflow: Workflow[Any, Any], fakes: Fakes) -> None:
+        super().__init__(workflow.function, name=workflow.name, version=workflow.version)
+        self._fakes = fakes
+
+    def run(self, machine: Machine, data: Payload) -> Any:
+        schedule = machine.schedule_activity
+
+        def noting(activity: Activity[..., Any] | str, *arguments: Any) -> Any:
+            if isinstance(activity, Activity):
+                self._fakes.know(activity)
+            return schedule(activity, *arguments)
+
+        machine.schedule_activity = noting  # type: ignore[method-assign, assignment]
+        return super().run(machine, data)
+
+
+def _seconds(duration: Duration, name: str) -> float:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(
+            f"{name}={duration!r} is no duration: give a timedelta or seconds, 0 or more."
+        )
+    return seconds

@@ -1,0 +1,125 @@
+"""One workflow of an environment, from its test's side."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from weft.client import failed_error, reply_of
+from weft.records import ENDED, CancelWorkflow, Event, Status, TerminateWorkflow
+from weft.testing._errors import StuckError
+from weft.testing._owner import ASKED_BY
+from weft.testing._replay import History, untaken_signals
+from weft.workflow import Workflow
+
+if TYPE_CHECKING:
+    from weft.testing._environment import Environment
+
+Out = TypeVar("Out")
+Duration = timedelta | float
+"""A timedelta, or seconds."""
+
+
+class Handle(Generic[Out]):
+    """A workflow by its ID; made by `Environment.start`. `after` is virtual time from now."""
+
+    def __init__(
+        self, environment: Environment, workflow: Workflow[Any, Out], workflow_id: str
+    ) -> None:
+        self.id = workflow_id
+        self._environment = environment
+        self._workflow = workflow
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.id}>"
+
+    def wait(self) -> Status:
+        """Let time pass until the run has ended or is blocked; returns which.
+
+        Raises StuckError when it waits for what never comes, NondeterminismError when its code does not repeat itself,
+        UsageError for a mistake in a fake.
+        """
+        self._environment.run_until(self._has_stopped, self._stuck)
+        return self._status()
+
+    def result(self) -> Out:
+        """Let time pass until the run has ended.
+
+        Raises WorkflowFailedError when it did not complete, StuckError when it is blocked, and what `wait` raises.
+        """
+        if self.wait() == "blocked":
+            raise StuckError(f"Workflow {self.id!r} is blocked: {self.reason}")
+        reply = reply_of(self._environment.owner.head(self.id), "")
+        if reply.status != "completed":
+            raise failed_error(self.id, reply)
+        return self._workflow.decode_result(reply.result)
+
+    @property
+    def status(self) -> Status:
+        """How the run stands, once all has happened that takes no time."""
+        self._environment.settle()
+        return self._status()
+
+    @property
+    def reason(self) -> str:
+        """Why it is blocked, or was cancelled or terminated."""
+        return self._environment.owner.head(self.id).reason
+
+    @property
+    def run_id(self) -> str:
+        return self._environment.owner.head(self.id).run_id
+
+    @property
+    def history(self) -> list[Event]:
+        """Every event of the run so far, oldest first."""
+        return self._environment.owner.history(self.id)
+
+    @property
+    def untaken_signals(self) -> list[str]:
+        """The names of signals that came and that the code has not received (so far)."""
+        workflow = self._environment.original(self._workflow.name)
+        return untaken_signals(History.of(self.id, self.history), workflow)
+
+    def save_history(self, path: str | os.PathLike[str]) -> None:
+        """Write the history to a file that `replay` and `weft replay` read."""
+        History.of(self.id, self.history).save(path)
+
+    def signal(
+        self, name: str, payload: object = None, *, after: Duration = 0, id: str = ""
+    ) -> None:
+        """Send a signal, now or after some virtual time. One `id` is received once.
+
+        Raises RefusedError when the run has ended; one that comes `after` is then noted in `Environment.refused`.
+        """
+        record = self._environment.signal_record(name, payload, id)
+        self._environment.send(self.id, record, after, f"Signal {name!r} to workflow {self.id!r}")
+
+    def cancel(self, reason: str = "", *, after: Duration = 0) -> None:
+        """Ask the workflow to end; it may clean up first. Raises like `signal`."""
+        record = CancelWorkflow(reason, ASKED_BY)
+        self._environment.send(self.id, record, after, f"Cancelling workflow {self.id!r}")
+
+    def terminate(self, reason: str = "", *, after: Duration = 0) -> None:
+        """End the run at once, without asking its code. Raises like `signal`."""
+        record = TerminateWorkflow(reason, ASKED_BY)
+        self._environment.send(self.id, record, after, f"Terminating workflow {self.id!r}")
+
+    def _status(self) -> Status:
+        return self._environment.owner.head(self.id).status
+
+    def _has_stopped(self) -> bool:
+        return self._status() in {*ENDED, "blocked"}
+
+    def _stuck(self) -> str:
+        cell = self._environment.owner.partition.cells[self.id]
+        machine = cell.machine
+        line = f" ({machine.code_line()})" if machine is not None else ""
+        signals = machine.awaited_signals if machine is not None else []
+        if signals:
+            names = " and ".join(map(repr, signals))
+            return (
+                f"Workflow {self.id!r} waits for signal {names}{line}, and nobody sends it: "
+                f"run.signal({signals[0]!r}, PAYLOAD, after=...) before its result is asked for."
+            )
+        return f"Workflow {self.id!r} waits{line}, and nothing is left that could wake it."

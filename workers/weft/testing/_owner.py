@@ -1,0 +1,211 @@
+"""The owner of one partition in a world without a log: production's own `Partition`, with its topics in a dict.
+
+Records go in encoded and state comes out encoded, as on the log. Each record is a turn of its own, and committed at
+once. `crash` drops all but what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import Any, cast
+
+from weft.codec import decode_events, decode_state, decode_task, encode
+from weft.errors import UnknownWorkflowError
+from weft.log import LogRecord
+from weft.records import (
+    ActivityTask,
+    Event,
+    Head,
+    Page,
+    Reply,
+    ReplyTo,
+    ResultsRecord,
+    SignalsRecord,
+)
+from weft.testing._loop import VirtualHost
+from weft.topics import Namespace
+from weft.worker import Batch, Partition
+from weft.workflow import Workflow
+
+NAMESPACE = Namespace("test")
+ASKED_BY = ReplyTo("test", "request", 0)
+"""Who asks, so that the owner answers."""
+_DUE_MAX = 1000
+
+
+class _AnyQueue:
+    """A test has every task queue."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class Owner:
+    """Serves all workflows of one environment."""
+
+    def __init__(
+        self,
+        host: VirtualHost,
+        now_ms: Callable[[], int],
+        dispatch: Callable[[str, ActivityTask, bool], None],
+        committed: Callable[[Sequence[str]], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """`dispatch` gets (workflow ID, task, is inline) of an attempt to run, `committed` the IDs of what changed.
+
+        `lost` is called when this process dies, with what runs in it.
+        """
+        self.workflows: dict[str, Workflow[Any, Any]] = {}
+        self.crashes: Callable[[str, int, int], bool] | None = None
+        """Asked before each commit, with (workflow ID, first, last new event ID), whether it crashes there."""
+        self._host = host
+        self._now_ms = now_ms
+        self._dispatch = dispatch
+        self._committed = committed
+        self._lost = lost
+        self._state: dict[bytes, bytes] = {}
+        self._offset = 0
+        self.partition = self._new_partition()
+
+    def write(
+        self, topic: str, workflow_id: str, record: SignalsRecord | ResultsRecord
+    ) -> Reply | None:
+        """Bring a record in, as a producer does; returns the answer to a request that asks for one."""
+        self._offset += 1
+        data = encode(record)
+        return self._turn(LogRecord(topic, 0, self._offset, workflow_id.encode(), data))
+
+    def fire_due(self) -> None:
+        """Let happen what is due by now."""
+        self._turn(None)
+
+    def next_due_ms(self) -> int:
+        """When something is due next; 0 is never."""
+        return self.partition.next_due_ms()
+
+    def crash(self) -> None:
+        """Lose all memory, and take the partition over again from what was written."""
+        self._rebuild()
+        self._commit(self._resumed())
+        self._turn(None)
+
+    def close(self) -> None:
+        self.partition.close()
+
+    # What was written.
+
+    def head(self, workflow_id: str) -> Head:
+        """Raises UnknownWorkflowError."""
+        found = self._state.get(workflow_id.encode())
+        if found is None:
+            raise UnknownWorkflowError(f"There is no workflow {workflow_id!r} in this environment.")
+        return cast("Head", decode_state(found))
+
+    def history(self, workflow_id: str) -> list[Event]:
+        """Every event of the newest run, decoded from the pages and the head as any owner would."""
+        head = self.head(workflow_id)
+        events: list[Event] = []
+        if head.page_count:
+            prefix = f"{workflow_id}\0{head.run_id}\0".encode()
+            states = [
+                decode_state(value) for key, value in self._state.items() if key.startswith(prefix)
+            ]
+            pages = [state for state in states if isinstance(state, Page)]
+            for page in sorted(pages, key=lambda page: page.number):
+                events += decode_events(page.events)
+        return events + decode_events(head.tail)
+
+    def is_awaited(self, workflow_id: str, task: ActivityTask) -> bool:
+        """Whether the run still waits for that attempt."""
+        cell = self.partition.cells.get(workflow_id)
+        if cell is None or cell.ended or cell.run_id != task.run_id:
+            return False
+        activity = cell.warm().activities.get(task.activity_id)
+        return activity is not None and activity.attempt == task.attempt and not activity.waiting
+
+    # Turns.
+
+    def _turn(self, record: LogRecord | None) -> Reply | None:
+        token_count = self._host.token_count
+        batch = self._handled(record)
+        crashed = self._crashes_at(batch)
+        if crashed:
+            # Before the commit: the turn is lost, and the record comes again. Then after it.
+            self._rebuild()
+            self._host.token_count = (
+                token_count  # the same run ID: it is what the code's randomness follows from
+            )
+            self._commit(self._resumed())
+            batch = self._handled(record)
+        self._commit(batch)
+        if crashed:
+            self.crash()
+        return next((reply for _, reply in batch.replies), None)
+
+    def _handled(self, record: LogRecord | None) -> Batch:
+        batch = Batch(NAMESPACE)
+        if record is not None:
+            batch.read([record])
+            self.partition.handle(record, batch, self._now_ms())
+        else:
+            self.partition.fire_due(batch, self._now_ms(), _DUE_MAX)
+        self.partition.flush(batch)
+        return batch
+
+    def _resumed(self) -> Batch:
+        """Blocked runs are tried again, as whenever a worker takes over."""
+        batch = Batch(NAMESPACE)
+        self.partition.resume_blocked(batch, self._now_ms())
+        self.partition.flush(batch)
+        return batch
+
+    def _commit(self, batch: Batch) -> None:
+        changed = []
+        tasks: list[tuple[str, ActivityTask, bool]] = []
+        for topic, _, key, value, _ in batch.writes:
+            assert key is not None, "all that an owner writes has a key"
+            if topic == NAMESPACE.state:
+                if value is None:
+                    self._state.pop(key, None)
+                else:
+                    self._state[key] = value
+                    if b"\0" not in key:
+                        changed.append(key.decode())
+            elif topic.startswith(NAMESPACE.tasks("x")[:-1]) and value is not None:
+                tasks.append((key.decode(), decode_task(value), False))
+        tasks += [(workflow_id, task, True) for _, workflow_id, task in batch.inline]
+        for workflow_id, task, is_inline in tasks:
+            self._dispatch(workflow_id, task, is_inline)
+        self._committed(changed)
+
+    def _crashes_at(self, batch: Batch) -> bool:
+        if self.crashes is None:
+            return False
+        for topic, _, key, value, _ in batch.writes:
+            if topic == NAMESPACE.state and key and value and b"\0" not in key:
+                head = cast("Head", decode_state(value))
+                before = self._state.get(key)
+                former = cast("Head", decode_state(before)) if before is not None else None
+                first = former.event_count + 1 if former and former.run_id == head.run_id else 1
+                if self.crashes(key.decode(), first, head.event_count):
+                    return True
+        return False
+
+    def _rebuild(self) -> None:
+        self._lost()
+        self.partition.close()
+        self.partition = self._new_partition()
+        for offset, (key, value) in enumerate(self._state.items()):
+            self.partition.load(LogRecord(NAMESPACE.state, 0, offset, key, value))
+        self.partition.loaded()
+
+    def _new_partition(self) -> Partition:
+        queues: Container[str] = _AnyQueue()
+        return Partition(
+            0,
+            namespace=NAMESPACE,
+            partition_count=1,
+            workflows=self.workflows,
+            queues=queues,
+            host=self._host,
+        )
