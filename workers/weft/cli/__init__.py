@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from weft.cli import _deadletters, _doctor, _look, _payloads, _serve, _topics, _workflows
+from weft.cli import _deadletters, _doctor, _look, _payloads, _replay, _serve, _topics, _workflows
 
 app = typer.Typer(
     help="Durable workflows on the Kafka log.",
@@ -17,6 +17,7 @@ _look.register(app)
 _topics.register(app)
 _deadletters.register(app)
 _payloads.register(app)
+_replay.register(app)
 _doctor.register(app)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -128,15 +129,37 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
     return rows
 
 
-async def history(common: Common, id: IdArgument, full: FullOption = False) -> None:
+async def history(
+    common: Common,
+    id: IdArgument,
+    full: FullOption = False,
+    download: Annotated[
+        Path | None,
+        typer.Option(
+            "--download",
+            metavar="FILE",
+            help="Write it to a file that `weft replay` reads, with all payloads.",
+        ),
+    ] = None,
+) -> None:
     """Show everything that happened to a workflow, in its order."""
     async with common.client() as client:
         handle = client.handle(id)
-        events = await handle.history(full=full)
+        events = await handle.history(full=full or download is not None)
+    started = events[0]
+    assert isinstance(started, WorkflowStarted), "every history begins with it"
+    document = {"workflow_id": id, "run_id": started.run_id, "events": events}
+    if download is not None:
+        try:
+            download.write_text(json_text(document) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{download} cannot be written: {error.strerror}") from None
+        about = {"workflow_id": id, "run_id": started.run_id, "file": str(download)}
+        text = f"{len(events)} events of {id} written to {download}"
+        common.output.answer(text, {**about, "events": len(events)})
+        return
     if common.output.as_json:
-        started = events[0]
-        assert isinstance(started, WorkflowStarted), "every history begins with it"
-        common.output.document({"workflow_id": id, "run_id": started.run_id, "events": events})
+        common.output.document(document)
         return
     common.output.table(("EVENT", "TIME (UTC)", "TYPE", "WHAT"), history_rows(events))
 

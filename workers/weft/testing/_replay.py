@@ -157,10 +157,10 @@ def check(
             "FILE`, which fetches them."
         )
     machine = _Judge(workflow, history, is_same_code=is_same_code)
+    advice = TEST_ADVICE if is_same_code else _ADVICE
     try:
         machine.replay(history.events)
     except NondeterminismError as error:
-        advice = TEST_ADVICE if is_same_code else _ADVICE
         where = f"at event {error.event_id}" if error.event_id else "at its end"
         line = machine.code_line()
         raise NondeterminismError(
@@ -170,6 +170,15 @@ def check(
             expected=error.expected,
             actual=error.actual,
         ) from None
+    # Code that ends its process, or breaks the engine, blocks its run in production too.
+    except (Exception, SystemExit) as error:
+        line = machine.line_of(error)
+        raise NondeterminismError(
+            f"{_who(history)} of workflow {history.workflow!r} cannot be replayed: its code broke with "
+            f"{type(error).__name__}: {error}{f' ({line})' if line else ''}. {advice}",
+            expected="no error",
+            actual=type(error).__name__,
+        ) from error
     finally:
         machine.close()
 
