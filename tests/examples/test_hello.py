@@ -5,7 +5,7 @@ from pathlib import Path
 
 from examples.hello.hello import greet, hello
 
-from tests.support.runs import DrivenRun
+from weft.testing import Environment, crash_everywhere
 
 SOURCE = Path(__file__).parents[2] / "examples" / "hello" / "hello.py"
 
@@ -18,8 +18,10 @@ def test_activity_is_still_a_plain_function() -> None:
     assert asyncio.run(greet("Ada")) == "Hello, Ada!"
 
 
-def test_hello_greets() -> None:
-    with DrivenRun(hello, "Ada") as run:
-        assert run.inputs == [["Ada"]]
-        run.complete("greet", "Hello, Ada!")
-        assert run.result == "Hello, Ada!"
+def test_hello_greets(env: Environment) -> None:
+    assert env.start(hello, "Ada").result() == "Hello, Ada!"
+    assert [call.arguments for call in env.calls(greet)] == [("Ada",)]
+
+
+def test_hello_greets_when_its_worker_crashes_anywhere() -> None:
+    assert crash_everywhere(hello, "Ada") == "Hello, Ada!"
