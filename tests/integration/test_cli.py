@@ -145,6 +145,27 @@ def test_list_shows_the_newest_first_and_filters_by_status(dev: Serving) -> None
     )
 
 
+def test_history_that_was_downloaded_fits_the_code_that_wrote_it(
+    dev: Serving, folder: Path
+) -> None:
+    name = "x" * 1_000_000  # no record takes it: it lies in the payload store
+    weft("start", "hello", "--input", json.dumps(name), "--id", "h", "--wait")
+    answer = weft("history", "h", "--download", "h.json")
+    assert answer.stdout == "6 events of h written to h.json\n"
+    document = json.loads((folder / "h.json").read_text(encoding="utf-8"))
+    assert (document["workflow_id"], len(document["events"])) == ("h", 6)
+    assert document["events"][0]["input"] == name
+    gate = weft("replay", "h.json", "--workflows", "shop.py")
+    assert (gate.status, gate.stdout.splitlines()[-1]) == (0, "1 replayed, all fit")
+    shop = (folder / "shop.py").read_text(encoding="utf-8")
+    changed = shop.replace("execute_activity(greet, await", "execute_activity(hold, await")
+    (folder / "changed.py").write_text(changed, encoding="utf-8")
+    gate = weft("replay", "h.json", "--workflows", "changed.py")
+    assert (gate.status, gate.stdout.splitlines()[-1]) == (1, "1 replayed, 1 differ")
+    told = weft("history", "h", "--download", "nowhere/h.json", "--json").error
+    assert told["message"] == "nowhere/h.json cannot be written: No such file or directory"
+
+
 @pytest.mark.requirement("R3-42")
 def test_history_shows_every_event(dev: Serving) -> None:
     weft("start", "hello", "--input", '"Ada"', "--id", "h", "--wait")

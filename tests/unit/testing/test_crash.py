@@ -108,7 +108,7 @@ def test_crash_error_names_the_event_when_a_workflow_ends_otherwise() -> None:
 
     def play(env: Environment, run: Handle[Any]) -> None:
         _kept[run.run_id] = []
-        crashes = env.owner.crashes
+        crashes = env._owner.crashes
 
         def forget(workflow_id: str, first: int, last: int) -> bool:
             is_lost = crashes is not None and crashes(workflow_id, first, last)
@@ -116,7 +116,7 @@ def test_crash_error_names_the_event_when_a_workflow_ends_otherwise() -> None:
                 _kept.clear()
             return is_lost
 
-        env.owner.crashes = forget
+        env._owner.crashes = forget
         run.signal("word", "hello")
 
     with pytest.raises(CrashError) as caught:

@@ -90,7 +90,6 @@ def test_open_run_fits_as_far_as_it_came(env: Environment) -> None:
         env.advance(15 * 86400 + 1)
 
 
-@pytest.mark.requirement("R3-14")
 @pytest.mark.parametrize(
     "other,parts",
     [

@@ -47,6 +47,7 @@ class Attempts:
         self._metrics = WorkerMetrics()
         self._runners: dict[str, tuple[Activity[..., Any], AttemptRunner]] = {}
         self._running: dict[asyncio.Task[None], _Running] = {}
+        loop.is_at_work = lambda: bool(self._running)
 
     def begin(self, workflow_id: str, task: ActivityTask, is_inline: bool) -> None:  # noqa: FBT001  # as the owner calls it
         """Start an attempt; its code runs with the loop."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -70,7 +71,7 @@ def crash_everywhere(
 
     def run(crashes: Callable[[str, int, int], bool]) -> tuple[_Ending, Out | None]:
         with Environment(strict=strict) as environment:
-            environment.owner.crashes = crashes
+            environment._owner.crashes = crashes
             handle = environment.start(workflow, input, id=id)
             if play is not None:
                 play(environment, handle)
@@ -78,9 +79,13 @@ def crash_everywhere(
 
     expected, result = run(note)
     for turn in _spread(turns, crashes_max):
-        _compare(workflow, expected, turn, lambda turn=turn: run(_only(turn))[0])  # type: ignore[misc]  # mypy: a default
-    _compare(workflow, expected, None, lambda: run(lambda *_: True)[0])
+        _compare(workflow, expected, turn, partial(run, _only(turn)))
+    _compare(workflow, expected, None, partial(run, _always))
     return result
+
+
+def _always(_workflow_id: str, _first_event_id: int, _last_event_id: int) -> bool:
+    return True
 
 
 def _only(turn: _Turn) -> Callable[[str, int, int], bool]:
@@ -107,18 +112,18 @@ def _ending(environment: Environment, handle: Handle[Out]) -> tuple[_Ending, Out
     last = events[-1]
     if isinstance(last, WorkflowCompleted):
         outcome = f"completed with {bytes(last.result).decode(errors='replace')}"
-    return _Ending(outcome, events, environment.has_run_inline_again), result
+    return _Ending(outcome, events, environment._has_run_inline_again), result
 
 
 def _compare(
     workflow: Workflow[Any, Any],
     expected: _Ending,
     turn: _Turn | None,
-    run: Callable[[], _Ending],
+    run: Callable[[], tuple[_Ending, object]],
 ) -> None:
     where = _where(turn, expected.events)
     try:
-        actual = run()
+        actual, _ = run()
     except Exception as error:
         raise CrashError(
             f"{workflow.name} does not come through a crash {where}: {error} {_ADVICE}"

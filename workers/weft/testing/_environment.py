@@ -68,7 +68,9 @@ class Environment:
         """What the loop is run for."""
         self._turn_count = 0
         self._request_count = 0
-        self.has_run_inline_again = False
+        self._started_count = 0
+        """Workflows that were started without an ID."""
+        self._has_run_inline_again = False
         """A crash has interrupted inline activities: they were run again, perhaps in another order."""
         self._is_closed = False
 
@@ -104,7 +106,7 @@ class Environment:
         """
         self._know(workflow)
         data = workflow.encode_input(input)
-        workflow_id = id or f"{workflow.name}-{len(self._next_check) + 1}"
+        workflow_id = id or self._new_id(workflow.name)
         timeout_ms = round(_seconds(timeout, "timeout") * 1000) if timeout is not None else 0
         record = StartWorkflow(
             workflow.name, self._request_id(), data, timeout_ms, reply_to=ASKED_BY
@@ -141,7 +143,7 @@ class Environment:
         passed: list[bool] = []
         timer = self._loop.call_later(_seconds(duration, "duration"), self._pass, passed)
         try:
-            self.run_until(lambda: bool(passed))
+            self._run_until(lambda: bool(passed))
         finally:
             timer.cancel()
         self.settle()
@@ -159,7 +161,7 @@ class Environment:
     def crash(self) -> None:
         """Kill the worker: all memory is lost, and another one goes on from the encoded histories."""
         self._owner.crash()
-        self.raise_error()
+        self._raise_error()
 
     def deploy(self, *workflows: Workflow[Any, Any]) -> None:
         """Crash, and go on with other code: definitions take the place of those of the same name."""
@@ -169,7 +171,7 @@ class Environment:
 
     # What handles do.
 
-    def send(self, workflow_id: str, record: SignalsRecord, after: Duration, what: str) -> None:
+    def _send(self, workflow_id: str, record: SignalsRecord, after: Duration, what: str) -> None:
         """Write a request, now or later. Raises RefusedError, UnknownWorkflowError, when it is now."""
         if _seconds(after, "after"):
             self._loop.call_later(
@@ -182,22 +184,24 @@ class Environment:
         if reply.outcome == "refused":
             raise RefusedError(f"{what} was refused: {reply.reason} (run {reply.run_id}).")
 
-    def signal_record(self, name: str, payload: object, id: str) -> SignalWorkflow:
+    def _signal_record(self, name: str, payload: object, id: str) -> SignalWorkflow:
         """A signal with an ID of its own, if it is given none."""
         if not name:
             raise UsageError("A signal needs a name.")
         data: Payload = encode_payload(payload)
         return SignalWorkflow(name, data, id or self._request_id(), ASKED_BY)
 
-    def run_until(self, is_met: Callable[[], bool], stuck: Callable[[], str] | None = None) -> None:
+    def _run_until(
+        self, is_met: Callable[[], bool], stuck: Callable[[], str] | None = None
+    ) -> None:
         """Let things happen. Raises StuckError when nothing will any more, or too much has, and what a check found."""
-        self.raise_error()
+        self._raise_error()
         self._turn_count = 0
         self._is_met = is_met
         try:
             while not is_met():
                 ran = self._loop.run()
-                self.raise_error()
+                self._raise_error()
                 if self._turn_count >= TURNS_MAX:
                     raise StuckError(f"There was no end to it: {TURNS_MAX} turns, {self.elapsed}.")
                 if not ran and not is_met():
@@ -209,19 +213,15 @@ class Environment:
         """Let everything happen that takes no time."""
         if not self._loop.is_running():
             self._loop.run(may_jump=False)
-            self.raise_error()
+            self._raise_error()
 
-    def raise_error(self) -> None:
+    def _raise_error(self) -> None:
         """What was found wrong where it could not be raised."""
         error, self._error = self._error, None
         if error is not None:
             raise error
 
-    @property
-    def owner(self) -> Owner:
-        return self._owner
-
-    def original(self, workflow: str) -> Workflow[Any, Any]:
+    def _original(self, workflow: str) -> Workflow[Any, Any]:
         """The definition under this name."""
         return self._originals[workflow]
 
@@ -231,20 +231,24 @@ class Environment:
         self._originals[workflow.name] = workflow
         self._owner.workflows[workflow.name] = _Watched(workflow, self._fakes)
 
+    def _new_id(self, name: str) -> str:
+        self._started_count += 1
+        return f"{name}-{self._started_count}"
+
     def _request_id(self) -> str:
         self._request_count += 1
         return f"request-{self._request_count}"
 
     def _request(self, workflow_id: str, record: SignalsRecord) -> Reply:
         reply = self._owner.write(NAMESPACE.signals, workflow_id, record)
-        self.raise_error()
+        self._raise_error()
         if reply is None:
             raise UsageError(f"{type(record).__name__} for workflow {workflow_id!r} was put aside.")
         return reply
 
     def _send_later(self, workflow_id: str, record: SignalsRecord, what: str) -> None:
         try:
-            self.send(workflow_id, record, 0, what)
+            self._send(workflow_id, record, 0, what)
         except RefusedError as error:
             self.refused.append(str(error))
         except Exception as error:  # noqa: BLE001  # the test is told
@@ -269,7 +273,7 @@ class Environment:
             self._loop.stop()
 
     def _lost(self) -> None:
-        self.has_run_inline_again |= self._attempts.crash_inline()
+        self._has_run_inline_again |= self._attempts.crash_inline()
 
     def _plan(self) -> None:
         due_ms, timer = self._due

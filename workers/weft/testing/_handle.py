@@ -40,7 +40,7 @@ class Handle(Generic[Out]):
         Raises StuckError when it waits for what never comes, NondeterminismError when its code does not repeat itself,
         UsageError for a mistake in a fake.
         """
-        self._environment.run_until(self._has_stopped, self._stuck)
+        self._environment._run_until(self._has_stopped, self._stuck)
         return self._status()
 
     def result(self) -> Out:
@@ -50,7 +50,7 @@ class Handle(Generic[Out]):
         """
         if self.wait() == "blocked":
             raise StuckError(f"Workflow {self.id!r} is blocked: {self.reason}")
-        reply = reply_of(self._environment.owner.head(self.id), "")
+        reply = reply_of(self._environment._owner.head(self.id), "")
         if reply.status != "completed":
             raise failed_error(self.id, reply)
         return self._workflow.decode_result(reply.result)
@@ -64,21 +64,21 @@ class Handle(Generic[Out]):
     @property
     def reason(self) -> str:
         """Why it is blocked, or was cancelled or terminated."""
-        return self._environment.owner.head(self.id).reason
+        return self._environment._owner.head(self.id).reason
 
     @property
     def run_id(self) -> str:
-        return self._environment.owner.head(self.id).run_id
+        return self._environment._owner.head(self.id).run_id
 
     @property
     def history(self) -> list[Event]:
         """Every event of the run so far, oldest first."""
-        return self._environment.owner.history(self.id)
+        return self._environment._owner.history(self.id)
 
     @property
     def untaken_signals(self) -> list[str]:
         """The names of signals that came and that the code has not received (so far)."""
-        workflow = self._environment.original(self._workflow.name)
+        workflow = self._environment._original(self._workflow.name)
         return untaken_signals(History.of(self.id, self.history), workflow)
 
     def save_history(self, path: str | os.PathLike[str]) -> None:
@@ -92,27 +92,27 @@ class Handle(Generic[Out]):
 
         Raises RefusedError when the run has ended; one that comes `after` is then noted in `Environment.refused`.
         """
-        record = self._environment.signal_record(name, payload, id)
-        self._environment.send(self.id, record, after, f"Signal {name!r} to workflow {self.id!r}")
+        record = self._environment._signal_record(name, payload, id)
+        self._environment._send(self.id, record, after, f"Signal {name!r} to workflow {self.id!r}")
 
     def cancel(self, reason: str = "", *, after: Duration = 0) -> None:
         """Ask the workflow to end; it may clean up first. Raises like `signal`."""
         record = CancelWorkflow(reason, ASKED_BY)
-        self._environment.send(self.id, record, after, f"Cancelling workflow {self.id!r}")
+        self._environment._send(self.id, record, after, f"Cancelling workflow {self.id!r}")
 
     def terminate(self, reason: str = "", *, after: Duration = 0) -> None:
         """End the run at once, without asking its code. Raises like `signal`."""
         record = TerminateWorkflow(reason, ASKED_BY)
-        self._environment.send(self.id, record, after, f"Terminating workflow {self.id!r}")
+        self._environment._send(self.id, record, after, f"Terminating workflow {self.id!r}")
 
     def _status(self) -> Status:
-        return self._environment.owner.head(self.id).status
+        return self._environment._owner.head(self.id).status
 
     def _has_stopped(self) -> bool:
         return self._status() in {*ENDED, "blocked"}
 
     def _stuck(self) -> str:
-        cell = self._environment.owner.partition.cells[self.id]
+        cell = self._environment._owner.partition.cells[self.id]
         machine = cell.machine
         line = f" ({machine.code_line()})" if machine is not None else ""
         signals = machine.awaited_signals if machine is not None else []

@@ -36,7 +36,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         found = super().select(0)
         if found or (timeout is not None and timeout <= 0):
             return found
-        if len(self.get_map()) > _SELF_PIPE_COUNT or self.loop.in_threads_count:
+        has_io = len(self.get_map()) > _SELF_PIPE_COUNT or self.loop.in_threads_count > 0
+        if has_io and self.loop.is_at_work():
             began_s = self.loop.real_s()
             found = super().select(timeout)
             self.loop.now_s += self.loop.real_s() - began_s
@@ -54,6 +55,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.now_s = _BASE_S
         self.in_threads_count = 0
+        self.is_at_work: Callable[[], bool] = lambda: False
+        """Whether any activity runs: a connection that one has left open keeps nobody waiting."""
         self.is_idle = False
         self.may_jump = True
         selector = _JumpingSelector()
