@@ -62,6 +62,9 @@ async def bounded(ctx: workflow.Context, kind: str) -> str:
     options = {
         "start": charge.options(timeout=timedelta(minutes=1)),
         "close": charge.options(schedule_to_close=timedelta(minutes=1)),
+        "queue": charge.options(
+            schedule_to_start=timedelta(minutes=1), retry=Retry(max_attempts=1)
+        ),
         "heartbeat": charge.options(heartbeat_timeout=timedelta(minutes=1)),
     }
     try:

@@ -198,6 +198,12 @@ def test_timeout_ends_what_takes_too_long(
     assert env.elapsed == timedelta(seconds=passed_s)
 
 
+def test_activity_that_takes_long_has_begun_in_time(env: Environment) -> None:
+    env.fake(charge, Receipt("", 1), takes=timedelta(minutes=5))
+    assert env.start(flows.bounded, "queue").result() == "in time"
+    assert env.elapsed == timedelta(minutes=5)
+
+
 def test_activity_that_beats_is_not_out_of_time(env: Environment) -> None:
     async def steady(order: str) -> Receipt:
         for step in range(10):

@@ -32,17 +32,18 @@ Out = TypeVar("Out")
 
 TURNS_MAX = 100_000
 """Of one wait: a workflow that goes round for ever must not do so for its test."""
-_CHECKED_EACH_TURN_MAX = 100
-_GROWTH_BETWEEN_CHECKS = 1.1
+_CHECKED_EACH_TURN_MAX = 20
+_GROWTH_BETWEEN_CHECKS = 1.25
 """Longer histories are replayed whenever they have grown so much: all checks together stay a multiple of one."""
 
 
 class Environment:
     """Runs workflows in virtual time, by the code that runs them in production, without a log and without threads.
 
-    Nothing happens by itself: `run.result()`, `run.wait()` and `advance` let things happen. After each turn the run is
-    replayed from its encoded history; code that does not repeat itself fails there with NondeterminismError, unless
-    `replay_check` is False. With `strict`, an activity without a fake is a mistake instead of being run.
+    Nothing happens by itself: `run.result()`, `run.wait()` and `advance` let things happen. After each turn (of long
+    histories: after some, and the last) the run is replayed from its encoded history; code that does not repeat itself
+    fails there with NondeterminismError, unless `replay_check` is False. With `strict`, an activity without a fake is a
+    mistake instead of being run.
     """
 
     def __init__(self, *, strict: bool = False, replay_check: bool = True) -> None:
