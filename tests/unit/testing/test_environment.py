@@ -250,6 +250,20 @@ def test_run_times_out_as_a_whole(env: Environment) -> None:
     assert env.elapsed == timedelta(days=365)
 
 
+def test_suspended_run_goes_on_with_what_came_when_it_is_resumed(env: Environment) -> None:
+    run = env.start(flows.approved, "lamp")
+    run.suspend("on hold", after=timedelta(days=29))
+    run.signal("approval", "Grace", after=timedelta(days=40))
+    with pytest.raises(StuckError, match=r"is suspended.*run\.resume"):
+        run.result()
+    assert (run.status, run.reason) == ("suspended", "on hold")
+    assert env.elapsed == timedelta(days=40)
+    env.crash()
+    run.resume(after=timedelta(days=1))
+    assert run.result() == "Grace 100"
+    assert env.elapsed == timedelta(days=41)
+
+
 def test_result_names_the_signal_and_the_line_when_nobody_sends_it(env: Environment) -> None:
     run = env.start(flows.patient)
     with pytest.raises(StuckError, match=r"waits for signal 'word' \(.*flows\.py, line \d+\)"):

@@ -7,7 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.client import failed_error, reply_of
-from weft.records import ENDED, CancelWorkflow, Event, Status, TerminateWorkflow
+from weft.records import (
+    ENDED,
+    CancelWorkflow,
+    Event,
+    ResumeWorkflow,
+    Status,
+    SuspendWorkflow,
+    TerminateWorkflow,
+)
 from weft.testing._errors import StuckError
 from weft.testing._owner import ASKED_BY
 from weft.testing._replay import History, untaken_signals
@@ -105,6 +113,16 @@ class Handle(Generic[Out]):
         record = TerminateWorkflow(reason, ASKED_BY)
         self._environment._send(self.id, record, after, f"Terminating workflow {self.id!r}")
 
+    def suspend(self, reason: str = "", *, after: Duration = 0) -> None:
+        """Hold the run until `resume`; what comes in meanwhile is kept. Raises like `signal`."""
+        record = SuspendWorkflow(reason, ASKED_BY)
+        self._environment._send(self.id, record, after, f"Suspending workflow {self.id!r}")
+
+    def resume(self, *, after: Duration = 0) -> None:
+        """Let a suspended run go on with what came meanwhile. Raises like `signal`."""
+        record = ResumeWorkflow(ASKED_BY)
+        self._environment._send(self.id, record, after, f"Resuming workflow {self.id!r}")
+
     def _status(self) -> Status:
         return self._environment._owner.head(self.id).status
 
@@ -112,6 +130,10 @@ class Handle(Generic[Out]):
         return self._status() in {*ENDED, "blocked"}
 
     def _stuck(self) -> str:
+        if self._status() == "suspended":
+            return (
+                f"Workflow {self.id!r} is suspended, and nobody resumes it: run.resume(after=...)."
+            )
         cell = self._environment._owner.partition.cells[self.id]
         machine = cell.machine
         line = f" ({machine.code_line()})" if machine is not None else ""
