@@ -102,3 +102,13 @@ async def long(ctx: workflow.Context, count: int) -> int:
     for number in range(count):
         total += await ctx.execute_activity(weigh, "x" * number)
     return total
+
+
+@workflow.define
+async def progressing(ctx: workflow.Context, count: int) -> int:
+    done = 0
+    ctx.on_query("done")(lambda: done)
+    while done < count:
+        await ctx.receive_signal("next")
+        done += 1
+    return done

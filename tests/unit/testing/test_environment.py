@@ -264,6 +264,20 @@ def test_suspended_run_goes_on_with_what_came_when_it_is_resumed(env: Environmen
     assert env.elapsed == timedelta(days=41)
 
 
+def test_query_is_answered_by_the_code_as_it_stands(env: Environment) -> None:
+    run = env.start(flows.progressing, 3)
+    assert run.query("done") == 0
+    for number in range(1, 3):
+        run.signal("next")
+        assert run.query("done", hint=int) == number
+    env.crash()
+    assert run.query("done") == 2
+    with pytest.raises(RefusedError, match=r"answers no query 'left' \(it answers: done\)"):
+        run.query("left")
+    run.signal("next")
+    assert run.result() == 3
+
+
 def test_result_names_the_signal_and_the_line_when_nobody_sends_it(env: Environment) -> None:
     run = env.start(flows.patient)
     with pytest.raises(StuckError, match=r"waits for signal 'word' \(.*flows\.py, line \d+\)"):

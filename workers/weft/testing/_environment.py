@@ -12,6 +12,7 @@ from weft.errors import AlreadyStartedError, RefusedError, UnknownWorkflowError,
 from weft.records import (
     ActivityTask,
     Payload,
+    QueryWorkflow,
     Reply,
     ResultsRecord,
     SignalsRecord,
@@ -179,11 +180,23 @@ class Environment:
                 _seconds(after, "after"), self._send_later, workflow_id, record, what
             )
             return
-        reply = self._request(workflow_id, record)
+        self._checked(workflow_id, self._request(workflow_id, record), what)
+
+    def _ask(self, workflow_id: str, name: str, value: object, what: str) -> Payload:
+        """A query's answer, once all has happened that takes no time. Raises like `_send`."""
+        self.settle()
+        query = QueryWorkflow(name, ASKED_BY, encode_payload(value))
+        reply = self._owner.write(NAMESPACE.queries, workflow_id, query)
+        assert reply is not None, "a query is answered at once"
+        return self._checked(workflow_id, reply, what).result
+
+    @staticmethod
+    def _checked(workflow_id: str, reply: Reply, what: str) -> Reply:
         if reply.outcome == "unknown":
             raise UnknownWorkflowError(f"There is no workflow {workflow_id!r} in this environment.")
         if reply.outcome == "refused":
             raise RefusedError(f"{what} was refused: {reply.reason} (run {reply.run_id}).")
+        return reply
 
     def _signal_record(self, name: str, payload: object, id: str) -> SignalWorkflow:
         """A signal with an ID of its own, if it is given none."""

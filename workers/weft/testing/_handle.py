@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.client import failed_error, reply_of
+from weft.codec import decode_payload
 from weft.records import (
     ENDED,
     CancelWorkflow,
@@ -102,6 +103,11 @@ class Handle(Generic[Out]):
         """
         record = self._environment._signal_record(name, payload, id)
         self._environment._send(self.id, record, after, f"Signal {name!r} to workflow {self.id!r}")
+
+    def query(self, name: str, value: object = None, *, hint: Any = Any) -> Any:
+        """Ask the run's code, once all has happened that takes no time. Raises like a client's `Handle.query`."""
+        what = f"Query {name!r} of workflow {self.id!r}"
+        return decode_payload(self._environment._ask(self.id, name, value, what), hint)
 
     def cancel(self, reason: str = "", *, after: Duration = 0) -> None:
         """Ask the workflow to end; it may clean up first. Raises like `signal`."""

@@ -17,6 +17,7 @@ from weft.records import (
     Event,
     Head,
     Page,
+    QueriesRecord,
     Reply,
     ReplyTo,
     ResultsRecord,
@@ -68,7 +69,7 @@ class Owner:
         self.partition = self._new_partition()
 
     def write(
-        self, topic: str, workflow_id: str, record: SignalsRecord | ResultsRecord
+        self, topic: str, workflow_id: str, record: SignalsRecord | ResultsRecord | QueriesRecord
     ) -> Reply | None:
         """Bring a record in, as a producer does; returns the answer to a request that asks for one."""
         self._offset += 1
