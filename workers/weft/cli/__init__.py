@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from weft.cli import _deadletters, _doctor, _look, _payloads, _replay, _serve, _topics, _workflows
+from weft.cli import (
+    _deadletters,
+    _doctor,
+    _lint,
+    _look,
+    _payloads,
+    _replay,
+    _serve,
+    _topics,
+    _workflows,
+)
 
 app = typer.Typer(
     help="Durable workflows on the Kafka log.",
@@ -19,6 +29,7 @@ _deadletters.register(app)
 _payloads.register(app)
 _replay.register(app)
 _doctor.register(app)
+_lint.register(app)
 
 
 def main() -> None:
