@@ -77,7 +77,7 @@ class Globals:
         seen.add(module)
         for binding in module.scope.bindings.get(name, []):
             if isinstance(binding, Imported) and binding.member:
-                source = self._project.find(binding.module)
+                source = self._project.find(binding.module, module)
                 if source is not None:
                     return self._in_module(binding.member, source, seen)
         return (module, name) if _is_assigned(module.scope, name) else None

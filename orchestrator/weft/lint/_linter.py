@@ -12,7 +12,7 @@ from weft.lint._definitions import Definitions
 from weft.lint._files import python_files
 from weft.lint._globals import Globals
 from weft.lint._ignores import Ignore, ignores_in
-from weft.lint._modules import Module, Project, module_name, parse
+from weft.lint._modules import Module, Project, module_name, parse, room_for_nesting
 from weft.lint._report import Caller, Finding, Report, Unreadable
 from weft.lint._rules import UNKNOWN_IGNORE, UNNEEDED_IGNORE, Rule
 from weft.lint._scan import Knowledge, Violation, scan
@@ -70,8 +70,9 @@ def lint_modules(
     """Look at modules that are parsed already."""
     project = Project(modules, roots)
     inference = Inference(project)
-    definitions = Definitions(project, inference)
-    findings = findings_from(project, inference, definitions, definitions.workflows)
+    with room_for_nesting():
+        definitions = Definitions(project, inference)
+        findings = findings_from(project, inference, definitions, definitions.workflows)
     return Report(
         sorted(findings, key=lambda one: (one.file, one.line, one.column, one.code)),
         list(unreadable),

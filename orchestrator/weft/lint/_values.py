@@ -65,6 +65,8 @@ class SetValue:
 Value = External | ExternalInstance | ModuleValue | FunctionValue | ClassValue | Instance | SetValue
 Values = tuple[Value, ...]
 
+DEPTH_MAX = 200
+"""So many steps are taken from an expression to what it may be; one that needs more stays unknown."""
 _SETS = {
     *("builtins.set", "builtins.frozenset", "typing.Set", "typing.FrozenSet", "typing.AbstractSet"),
     *("typing.MutableSet", "collections.abc.Set", "collections.abc.MutableSet"),
@@ -118,6 +120,9 @@ class Inference:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._known: dict[ast.expr, Values] = {}
+        self._texts: dict[ast.Constant, ast.expr | None] = {}
+        """Annotations that are written as strings, parsed."""
+        self._depth = 0
 
     def of(self, expression: ast.expr, scope: Scope, module: Module) -> Values:
         if expression in self._known:
@@ -180,7 +185,7 @@ class Inference:
 
     def _from_stars(self, name: str, module: Module) -> Values:
         for star in module.scope.stars:
-            source = self._project.find(star)
+            source = self._project.find(star, module)
             if source is None and rule_of(f"{star}.{name}"):
                 return (External(f"{star}.{name}"),)
             if source is not None and source is not module and name in source.scope.bindings:
@@ -197,7 +202,7 @@ class Inference:
                 kind = ClassValue if binding.is_class else Instance
                 return (kind(module, binding.node),)
             case Imported():
-                return self._imported(binding)
+                return self._imported(binding, module)
             case Assigned():
                 return self._assigned(binding, scope, module)
 
@@ -209,13 +214,13 @@ class Inference:
             return declared
         return (*declared, *assigned)
 
-    def _imported(self, binding: Imported) -> Values:
-        source = self._project.find(binding.module)
+    def _imported(self, binding: Imported, importer: Module) -> Values:
+        source = self._project.find(binding.module, importer)
         if not binding.member:
             return (ModuleValue(source) if source else External(binding.module),)
         if source is not None:
             return self.member(ModuleValue(source), binding.member)
-        submodule = self._project.find(f"{binding.module}.{binding.member}")
+        submodule = self._project.find(f"{binding.module}.{binding.member}", importer)
         if submodule is not None:
             return (ModuleValue(submodule),)
         return (External(f"{binding.module}.{binding.member}"),)
@@ -233,7 +238,7 @@ class Inference:
             case ModuleValue(module=module):
                 if name in module.scope.bindings or module.scope.stars:
                     return self.name(name, module.scope, module)
-                below = self._project.find(f"{module.name}.{name}")
+                below = self._project.find(f"{module.name}.{name}", module)
                 return (ModuleValue(below),) if below else ()
             case ClassValue() | Instance():
                 return self._class_member(owner, name, set())
@@ -354,7 +359,9 @@ class Inference:
         """What something is that is declared with this type."""
         match hint:
             case ast.Constant(value=str() as text):
-                parsed = _parsed(text)
+                if hint not in self._texts:  # the same node each time, so that circles are noticed
+                    self._texts[hint] = _parsed(text)
+                parsed = self._texts[hint]
                 return self.declared(parsed, scope, module) if parsed is not None else ()
             case ast.BinOp(op=ast.BitOr()):
                 left = self.declared(hint.left, scope, module)
