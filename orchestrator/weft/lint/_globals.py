@@ -91,6 +91,8 @@ class Globals:
                 return self.of(node, scope, module) or self._holding(node.value, scope, module)
             case ast.Subscript(ctx=ast.Store() | ast.Del()):
                 return self._holding(node.value, scope, module)
+            case ast.Call(func=ast.Name(id="next"), args=[iterator, *_]):
+                return self.of(iterator, scope, module)
             case ast.Call(func=ast.Attribute(attr=method) as function):
                 found = self.of(function.value, scope, module)
                 is_change = method in _CHANGING_METHODS and found is not None

@@ -158,7 +158,8 @@ _CALLS: dict[str, list[str]] = {
         *_under("asyncio", "create_subprocess_exec create_subprocess_shell run Runner Runner.*"),
         *_under("asyncio", "run_coroutine_threadsafe new_event_loop AbstractEventLoop.*"),
         "asgiref.sync.sync_to_async",
-        "anyio.*",
+        *_under("anyio", "run run_process open_process open_file connect_tcp connect_unix create_tcp_listener"),
+        *_under("anyio", "to_thread.* to_process.* from_thread.*"),
         "trio.*",
     ],
 }  # fmt: skip
@@ -181,7 +182,6 @@ ALLOWED = {
         "default_exception_handler call_exception_handler shutdown_asyncgens",
     ),
     *_under("selectors", "SelectorKey"),
-    *_under("anyio", "get_cancelled_exc_class"),
 }
 """What is below a name with `.*` and is deterministic all the same."""
 

@@ -90,6 +90,8 @@ class _Scanner(ScopedVisitor):
         self._elsewhere = _run_elsewhere(function.node)
         """Expressions whose functions run as activities."""
         self._functions_called: set[ast.expr] = set()
+        self._changes: dict[ast.AST, Global] = {}
+        """What is changed, by the parts of the expression that changes it: to read it there is no other finding."""
         self.violations: list[Violation] = []
         self.steps: list[Step] = []
 
@@ -202,10 +204,11 @@ class _Scanner(ScopedVisitor):
         globals_ = self._known.globals
         changed = globals_.changed_by(node, self.scope, self.module)
         if changed is not None:
+            self._changes |= dict.fromkeys(ast.walk(node), changed)
             self._add(node, MUTABLE_GLOBAL, f"`{changed[1]}`, which is changed here,")
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             read = globals_.of(node, self.scope, self.module)
-            if read is not None and read in self._known.changed:
+            if read and read in self._known.changed and read != self._changes.get(node):
                 place = self._known.changed[read]
                 self._add(node, MUTABLE_GLOBAL, f"`{read[1]}`, which is changed at {place},")
 

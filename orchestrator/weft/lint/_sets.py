@@ -17,7 +17,17 @@ _ORDER_FREE = {
 """What gives the same for every order of its argument."""
 _ORDERED = {
     f"builtins.{name}"
-    for name in ("list", "tuple", "enumerate", "iter", "zip", "map", "filter", "next")
+    for name in (
+        "list",
+        "tuple",
+        "enumerate",
+        "iter",
+        "zip",
+        "map",
+        "filter",
+        "next",
+        "dict.fromkeys",
+    )
 }
 """What passes on the order of its arguments."""
 
@@ -75,11 +85,23 @@ class Orders:
 
     def _is_unsteady(self, node: ast.expr, scope: Scope, module: Module) -> bool:
         values = self._inference.of(node, scope, module)
+        if isinstance(node, ast.Name) and not self._is_always_set(node.id, scope, module):
+            return False
         return any(
             not value.is_steady
             and not (value.is_empty and self._is_filled_steadily(node, scope, module))
             for value in values
             if isinstance(value, SetValue)
+        )
+
+    def _is_always_set(self, name: str, scope: Scope, module: Module) -> bool:
+        """Not so where the name is bound again: `names = sorted(names)`."""
+        owner = scope.owner_of(name)
+        bindings = owner.bindings.get(name, []) if owner else []
+        return all(
+            any(isinstance(one, SetValue) for one in self._inference.bound(binding, owner, module))
+            for binding in bindings
+            if owner
         )
 
     def _is_filled_steadily(self, node: ast.expr, scope: Scope, module: Module) -> bool:

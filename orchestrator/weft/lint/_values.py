@@ -177,7 +177,7 @@ class Inference:
             return tuple(
                 value
                 for binding in owner.bindings.get(name, [])
-                for value in self._bound(binding, owner, module)
+                for value in self.bound(binding, owner, module)
             )
         return self._from_stars(name, module) or (
             (External(f"builtins.{name}"),) if hasattr(builtins, name) else ()
@@ -192,7 +192,8 @@ class Inference:
                 return self.name(name, source.scope, source)
         return ()
 
-    def _bound(self, binding: Binding, scope: Scope, module: Module) -> Values:
+    def bound(self, binding: Binding, scope: Scope, module: Module) -> Values:
+        """What one binding of a name in a scope may be."""
         match binding:
             case Defined(node=ast.ClassDef() as node):
                 return (ClassValue(module, node),)

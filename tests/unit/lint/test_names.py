@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.unit.lint.kit import codes, findings_in, in_workflow
 from weft.lint import refused_names, rule_of
+from weft.lint._names import ALLOWED, ARGUMENTS_NEEDED, RETURNED
 
 READ = "import time\ndef read():\n    return time.time()\n"
 
@@ -102,6 +105,47 @@ def test_name_under_a_refused_module_is_refused_except_its_errors() -> None:
     assert rule_of("subprocess.TimeoutExpired") is None
     assert rule_of("shutil.SameFileError") is None
     assert rule_of("time") is rule_of("nothing.such") is None
+
+
+def test_names_of_the_standard_library_are_there() -> None:
+    """A name with a mistake in it would never be found. The others are of other versions or systems."""
+    tables = {*refused_names(), *ALLOWED, *ARGUMENTS_NEEDED, *RETURNED, *RETURNED.values()}
+    names = {name.removesuffix(".*") for name in tables}
+    missing = {
+        name
+        for name in names
+        if name.partition(".")[0] in sys.stdlib_module_names and not is_there(name)
+    }
+    assert missing <= {
+        *("concurrent.futures.InterpreterPoolExecutor", "os.process_cpu_count", "os.startfile"),
+        *("os.path.isjunction", "pathlib.Path.copy", "pathlib.Path.copy_into", "pathlib.Path.move"),
+        *("pathlib.Path.move_into", "pathlib.Path.walk", "select.epoll", "select.kqueue"),
+        *(
+            "uuid.uuid6",
+            "uuid.uuid7",
+            "uuid.uuid8",
+            "os.getenvb",
+            "os.environb",
+            "pathlib.Path.lchmod",
+        ),
+    }
+
+
+def is_there(name: str) -> bool:
+    """Whether an import and attributes lead to it."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        try:
+            for part in parts[count:]:
+                found = getattr(found, part)
+        except AttributeError:
+            return False
+        return True
+    return False
 
 
 def test_positions_count_characters_from_one(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ BROKEN: dict[str, list[tuple[str, str]]] = {
         ("", "return list(frozenset(order))"),
         ("", "return ','.join(set(order) | {'a'})"),
         ("", "return next(iter({*order}))"),
+        ("", "return dict.fromkeys(set(order), 0)"),
         ("", "names = set(order)\nreturn names.pop()"),
         ("", "names = set()\nnames.add(order['name'])\nreturn [*names]"),
         ("def total(names: set[str]):\n    return list(names)\n", "return total(order)"),
@@ -149,6 +150,7 @@ BROKEN: dict[str, list[tuple[str, str]]] = {
         ("RATE = 1\ndef change(to):\n    global RATE\n    RATE = to\n", "return RATE * 2"),
         ("RATES = {}\n@activity.define\ndef load():\n    RATES['a'] = 1\n", "return RATES['a']"),
         ("class Desk:\n    count = 0\n", "Desk.count += 1"),
+        ("import itertools\nIDS = itertools.count()", "return next(IDS)"),
         ("class Desk:\n    seen = []\n", "Desk.seen.append(order)"),
     ],
     "WEFT113": [
@@ -207,6 +209,7 @@ KEPT: dict[str, list[tuple[str, str]]] = {
     ],
     "WEFT108": [
         ("import asyncio", "async with asyncio.Lock():\n    return 1"),
+        ("import anyio", "async with anyio.create_task_group() as group:\n    await anyio.sleep(1)"),
         ("import threading", "return isinstance(order, threading.Thread)"),
     ],
     "WEFT109": [
@@ -221,6 +224,7 @@ KEPT: dict[str, list[tuple[str, str]]] = {
     "WEFT111": [
         ("", "return sorted({name for name in order})"),
         ("", "return [name for name in sorted(set(order))]"),
+        ("", "names = set(order)\nnames = sorted(names)\nreturn [*names]"),
         ("", "return 'a' in {'a', 'b'} or len(set(order)) > 1"),
         ("", "return any(name == 'a' for name in set(order))"),
         ("", "return {name.lower() for name in set(order)}"),
