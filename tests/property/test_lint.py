@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.lint._definitions import Definitions
+from weft.lint._inference import Inference
 from weft.lint._linter import findings_from
 from weft.lint._modules import Module, Project, parse, room_for_nesting
 from weft.lint._scopes import FunctionNode
-from weft.lint._values import FunctionValue, Inference
+from weft.lint._values import FunctionValue
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 FOLDERS = sorted(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from weft.lint._inference import Inference
 from weft.lint._modules import Module, Project
 from weft.lint._scopes import FunctionNode, Scope
-from weft.lint._values import External, FunctionValue, Inference
+from weft.lint._values import External, FunctionValue
 
 WORKFLOW = {"weft.workflow.define"}
 ACTIVITY = {"weft.activity.define"}

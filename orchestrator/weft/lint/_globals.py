@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from weft.lint._inference import Inference
 from weft.lint._modules import Module, Project
 from weft.lint._scopes import Assigned, FunctionNode, Imported, Scope
-from weft.lint._values import ClassValue, External, FunctionValue, Inference, ModuleValue, SetValue
+from weft.lint._values import ClassValue, External, FunctionValue, ModuleValue, SetValue
 from weft.lint._visitor import ScopedVisitor
 
 Global = tuple[Module, str]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from weft.lint._definitions import Definitions
 from weft.lint._globals import Global, Globals
+from weft.lint._inference import Inference
 from weft.lint._modules import Module
 from weft.lint._names import ARGUMENTS_NEEDED, rule_of, rule_of_value
 from weft.lint._rules import DIRECT_ACTIVITY, HASH_ORDER, MUTABLE_GLOBAL, SET_ORDER, Rule
@@ -18,7 +19,6 @@ from weft.lint._values import (
     External,
     ExternalInstance,
     FunctionValue,
-    Inference,
     Instance,
     Value,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from weft.lint._inference import Inference
 from weft.lint._modules import Module
 from weft.lint._scopes import Scope
-from weft.lint._values import External, Inference, SetValue
+from weft.lint._values import External, SetValue
 from weft.lint._visitor import ScopedVisitor
 
 _ORDER_FREE = {
