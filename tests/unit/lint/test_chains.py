@@ -95,6 +95,15 @@ def test_folders_without_init_files_are_followed(tmp_path: Path) -> None:
     ]
 
 
+def test_nearest_of_several_modules_is_meant_when_they_share_a_name(tmp_path: Path) -> None:
+    files = {
+        "clock.py": "def stamp():\n    return open('x')\n",
+        "scripts/clock.py": "import time\ndef stamp():\n    return time.time()\n",
+        "scripts/flow.py": flow("import clock", "clock.stamp()"),
+    }
+    assert chains(tmp_path, files) == [("scripts/clock.py:3 WEFT101", ["fulfil scripts/flow.py:7"])]
+
+
 def test_module_of_ours_that_is_named_like_a_library_is_not_it(tmp_path: Path) -> None:
     files = {
         "shop/__init__.py": "",
