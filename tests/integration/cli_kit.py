@@ -53,6 +53,7 @@ async def approve(ctx: workflow.Context, order: dict[str, int]) -> str:
     def field(name: str = "id") -> int | None:
         return order.get(name)
 
+    ctx.set_status({"waits for": "approval"})
     approval = await ctx.receive_signal("approval", dict[str, str], timeout=3600)
     return f"order {order['id']} approved by {approval['by']}"
 

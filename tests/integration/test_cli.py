@@ -166,6 +166,19 @@ def test_history_that_was_downloaded_fits_the_code_that_wrote_it(
     assert told["message"] == "nowhere/h.json cannot be written: No such file or directory"
 
 
+def test_custom_status_is_shown_and_listed_where_there_is_one(dev: Serving) -> None:
+    weft("start", "refuse", "--id", "r")
+    assert weft("result", "r").status == 1
+    assert "CUSTOM STATUS" not in weft("list").stdout
+    weft("start", "approve", "--input", "{}", "--id", "a")
+    heading, approve, refuse = (line.rstrip() for line in weft("list").stdout.splitlines())
+    assert heading.endswith("CUSTOM STATUS")
+    assert approve.endswith('{"waits for": "approval"}')
+    assert refuse.endswith("SoldOut: sold out")
+    assert 'custom status  {"waits for": "approval"}' in weft("show", "a").stdout
+    assert weft("show", "a", "--json").document["custom_status"] == {"waits for": "approval"}
+
+
 @pytest.mark.requirement("R3-42")
 def test_history_shows_every_event(dev: Serving) -> None:
     weft("start", "hello", "--input", '"Ada"', "--id", "h", "--wait")

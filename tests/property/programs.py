@@ -133,6 +133,9 @@ class Interpreter:
     async def chance(self) -> str:
         return f"{self.ctx.random().random()} {self.ctx.uuid4()} {self.ctx.now()}"
 
+    async def tell(self, number: int) -> None:
+        self.ctx.set_status({"told": len(self.told), "number": number})
+
     async def fail(self) -> None:
         raise Failure("on purpose")
 
@@ -155,6 +158,7 @@ _MEANINGS: dict[str, Callable[..., Awaitable[Any]]] = {
     "sleep": Interpreter.sleep,
     "signal": Interpreter.signal,
     "chance": Interpreter.chance,
+    "tell": Interpreter.tell,
     "fail": Interpreter.fail,
 }
 
@@ -174,7 +178,7 @@ _leaves: st.SearchStrategy[Program] = st.one_of(
     _activity,
     st.tuples(st.just("sleep"), st.sampled_from(SECONDS)).map(list),
     st.tuples(st.just("signal"), st.sampled_from(NAMES), st.sampled_from((None, 1, 2))).map(list),
-    st.sampled_from((["chance"], ["fail"])),
+    st.sampled_from((["chance"], ["fail"], ["tell", 1], ["tell", 2])),
 )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tests.simulation.histories import Histories, RunHistory
 from tests.simulation.host import EPOCH_S
-from tests.simulation.workflows import Odds, add_together
+from tests.simulation.workflows import Odds, add_together, chain
 from tests.simulation.world import World
 from weft.codec import (
     MalformedError,
@@ -57,7 +57,7 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
         _histories, _inline_order, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs,
-        _leftovers, _progress, _memory,
+        _leftovers, _progress, _memory, _custom_status,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)
@@ -386,6 +386,18 @@ def _memory(world: World, histories: Histories) -> Iterator[str]:
     for number, compacted in world.compacted_state().items():
         if compacted != histories.live_keys[number]:
             yield f"state-{number}: what compaction left is not what was written"
+
+
+def _custom_status(_world: World, histories: Histories) -> Iterator[str]:
+    """What a run says of itself is as old as its last head: `chain` says after each step how many are done."""
+    for run in histories.runs.values():
+        if run.head is None or run.head.workflow != chain.name:
+            continue
+        events = run.events()[: run.head.event_count]
+        done = sum(isinstance(event, ActivityCompleted) for event in events)
+        said = decode_payload(run.head.custom_status)
+        if (said["done"] if said else 0) != done:
+            yield f"{_name(run)}: it says {said} after {done} steps"
 
 
 def _result(run: RunHistory) -> object:

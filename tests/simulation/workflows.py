@@ -120,6 +120,7 @@ async def chain(ctx: workflow.Context, length: int) -> int:
             total = await ctx.execute_activity(add_inline, total, number)
         else:
             total = await ctx.execute_activity(add_in_thread, total, number)
+        ctx.set_status({"done": number + 1, "of": length})
     return total
 
 

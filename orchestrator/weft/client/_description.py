@@ -27,6 +27,8 @@ class WorkflowSummary:
     event_count: int
     reason: str
     """Why it is blocked, or was cancelled or terminated."""
+    custom_status: Any
+    """What its code last gave to `ctx.set_status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class WorkflowDescription:
     event_count: int
     reason: str
     """Why it is blocked, or was cancelled or terminated."""
+    custom_status: Any
+    """What its code last gave to `ctx.set_status`."""
     input: Any
     result: Any
     """Of a completed run."""
@@ -90,6 +94,7 @@ def summarize(workflow_id: str, fields: HeadFields) -> WorkflowSummary:
         updated=_time(fields.updated_ms),
         event_count=fields.event_count,
         reason=fields.reason,
+        custom_status=decode_payload(fields.custom_status),
     )
 
 
@@ -109,6 +114,7 @@ def describe(workflow_id: str, head: Head, events: Sequence[Event]) -> WorkflowD
         deadline=_time(run.deadline_ms) if run.deadline_ms else None,
         event_count=head.event_count,
         reason=head.reason,
+        custom_status=decode_payload(head.custom_status),
         input=decode_payload(started.input),
         result=decode_payload(run.result),
         failure=run.failure,

@@ -14,7 +14,7 @@ import msgspec
 from weft.codec import MalformedError, decode_events, decode_state, references_in
 from weft.errors import CorruptRecordError, LogError
 from weft.log import FROM_START, Log, LogRecord
-from weft.records import STORED_MARK, Event, Head, Page, Status
+from weft.records import NULL, STORED_MARK, Event, Head, Page, Payload, Status
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ class HeadFields(msgspec.Struct, frozen=True, tag="head", tag_field="kind", gc=F
     event_count: int
     version: str = ""
     reason: str = ""
+    custom_status: Payload = NULL
     v: Literal[1] = 1
 
 

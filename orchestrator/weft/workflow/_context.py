@@ -13,6 +13,7 @@ from uuid import UUID
 from weft.activity import Activity
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
+from weft.records import CUSTOM_STATUS_BYTES_MAX
 from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._logger import WorkflowLogger
@@ -76,6 +77,21 @@ class BaseContext:
     def logger(self) -> WorkflowLogger:
         """For what is to be logged once, and not again in every replay."""
         return WorkflowLogger(self._machine)
+
+    def set_status(self, value: object) -> None:
+        """Say how far the run is, in any JSON value: `describe()`, `weft show` and `weft list` tell it.
+
+        It stands beside the status, until the next one replaces it, also once the run has ended. It costs no event and
+        no replay compares it, so code may come to say something else. Raises UsageError for what JSON cannot hold, and
+        for more than 4 KiB.
+        """
+        data = encode_payload(value)
+        if len(data) > CUSTOM_STATUS_BYTES_MAX:
+            raise UsageError(
+                f"a status takes {CUSTOM_STATUS_BYTES_MAX:,} bytes of JSON, and this one has {len(data):,}. Keep what "
+                "is large in the workflow's result, or in an activity's."
+            )
+        self._machine.custom_status = data
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
@@ -230,6 +246,10 @@ class GeneratorContext(BaseContext):
     ) -> WorkflowFuture:
         """The next signal of that name; TimeoutError after `timeout`."""
         return self._receive(name, Any, timeout)
+
+    def set_custom_status(self, value: object) -> None:
+        """Dapr's name for `set_status`."""
+        self.set_status(value)
 
     def when_all(self, tasks: list[Any]) -> WorkflowTask[list[Any]]:
         """All results, in the order given; fails with the first failure."""

@@ -32,6 +32,7 @@ from weft.errors import QueryError, TurnLimitError, TurnTimeoutError, UsageError
 from weft.records import (
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
+    NULL,
     ActivityCompleted,
     ActivityFailed,
     CancelRequested,
@@ -83,6 +84,8 @@ class Machine:
         self.loop = WorkflowLoop(self, has_thread=guard.has_thread)  # type: ignore[abstract]  # what a workflow must not do it does not have
         self.replaying = False
         self.started: WorkflowStarted | None = None
+        self.custom_status: Payload = NULL
+        """What the code last said of itself."""
         self._guard = guard
         self._random: random.Random | None = None
         self._main: asyncio.Task[Any] | None = None

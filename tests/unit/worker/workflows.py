@@ -52,6 +52,16 @@ async def failing(ctx: Context) -> None:
 
 
 @workflow.define
+async def telling(ctx: Context, steps: int) -> int:
+    """Says after each step how far it is; the last line is not said before the end."""
+    for number in range(steps):
+        ctx.set_status({"step": number})
+        await ctx.execute_activity(ship, number)
+    ctx.set_status("done")
+    return steps
+
+
+@workflow.define
 async def approval(ctx: Context) -> Any:
     return await ctx.receive_signal("approval")
 

@@ -64,6 +64,7 @@ from weft.records._outputs import (
     StateRecord,
 )
 from weft.records._values import (
+    CUSTOM_STATUS_BYTES_MAX,
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
     ENDED,
@@ -87,6 +88,7 @@ from weft.records._values import (
 
 __all__ = [
     "COMMANDS",
+    "CUSTOM_STATUS_BYTES_MAX",
     "DEFAULT_RETRY",
     "DEFAULT_START_TO_CLOSE_MS",
     "ENDED",

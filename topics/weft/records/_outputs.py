@@ -28,6 +28,8 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, tag="head", tag_fiel
     next_due_ms: int = 0
     reason: str = ""
     """Why it is blocked, or was cancelled or terminated."""
+    custom_status: Payload = NULL
+    """What the workflow's code last said of itself. No event: it follows from the history, and replay says it again."""
     tail: Payload = NULL
     """The events after the last page: a JSON array, oldest first."""
     v: Literal[1] = 1

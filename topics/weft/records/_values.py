@@ -107,6 +107,9 @@ class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: FailureInfo | None = None
 
 
+CUSTOM_STATUS_BYTES_MAX = 4096
+"""The largest custom status: it is written with every step, and read for every line of a list."""
+
 HEARTBEAT_BYTES_MAX = 64 * 1024
 """The largest details of a heartbeat: they are written again and again."""
 

@@ -13,7 +13,7 @@ from weft.cli._history import history_rows
 from weft.cli._output import failure_text, json_text
 from weft.cli._parse import duration
 from weft.cli._workflows import IdArgument
-from weft.client import Client, WorkflowDescription
+from weft.client import Client, WorkflowDescription, WorkflowSummary
 from weft.errors import UsageError, WeftError
 from weft.records import WorkflowStarted
 
@@ -67,21 +67,26 @@ async def list_workflows(
     if not found:
         common.output.text("no workflows")
         return
-    headings = ("ID", "WORKFLOW", "STATUS", "STARTED (UTC)", "UPDATED (UTC)", "EVENTS", "REASON")
-    common.output.table(
-        headings,
-        [
-            (
-                one.workflow_id,
-                one.workflow,
-                one.status,
-                one.created,
-                one.updated,
-                one.event_count,
-                one.reason,
-            )
-            for one in found
-        ],
+    headings = ["ID", "WORKFLOW", "STATUS", "STARTED (UTC)", "UPDATED (UTC)", "EVENTS", "REASON"]
+    rows = [_summary_row(one) for one in found]
+    if any(one.custom_status is not None for one in found):
+        headings.append("CUSTOM STATUS")
+        rows = [
+            (*row, "" if one.custom_status is None else json_text(one.custom_status))
+            for row, one in zip(rows, found, strict=True)
+        ]
+    common.output.table(headings, rows)
+
+
+def _summary_row(one: WorkflowSummary) -> tuple[object, ...]:
+    return (
+        one.workflow_id,
+        one.workflow,
+        one.status,
+        one.created,
+        one.updated,
+        one.event_count,
+        one.reason,
     )
 
 
@@ -121,6 +126,8 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
         for name in _DESCRIPTION_FIELDS
         if (value := getattr(description, name)) not in (None, "")
     ]
+    if description.custom_status is not None:
+        rows.append(("custom status", json_text(description.custom_status)))
     rows.append(("input", json_text(description.input)))
     if description.status == "completed":
         rows.append(("result", json_text(description.result)))

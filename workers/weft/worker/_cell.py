@@ -22,6 +22,7 @@ from weft.core import Run, apply, next_due_ms
 from weft.errors import RecordTooLargeError
 from weft.records import (
     ENDED,
+    NULL,
     REFERENCE_BYTES_MIN,
     STORED_MARK,
     Event,
@@ -55,6 +56,7 @@ class Cell:
     __slots__ = (
         "_head",
         "counted",
+        "custom_status",
         "due_ms",
         "encoded",
         "kept_bytes",
@@ -81,6 +83,11 @@ class Cell:
         self._head: Head | None = None
         """Decoded, once it was asked for."""
         head = self.head
+        # A copy: what a decoded head gives is a view that keeps all of the head's bytes alive.
+        self.custom_status = (
+            Payload(bytes(head.custom_status)) if head and head.custom_status != NULL else NULL
+        )
+        """What the code last said of itself: in a step that was taken, not in one that broke."""
         self.run: Run | None = None
         self.machine: Machine | None = None
         self.tail: list[bytes] = []
@@ -174,6 +181,7 @@ class Cell:
         self.tail, self.tail_bytes = [], 0
         self.pages, self.page_count, self.sealed = [], 0, 0
         self.page_bytes, self.stored = 0, {}
+        self.custom_status = NULL
         self.due_ms = 0
         return self.run
 
@@ -269,6 +277,7 @@ class Cell:
             page_count=self.page_count,
             next_due_ms=due_ms,
             reason=run.reason,
+            custom_status=self.custom_status,
             tail=join_events(self.tail),
         )
         self._head = None

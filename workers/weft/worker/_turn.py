@@ -252,6 +252,9 @@ class Turn:
             del batch.writes[writes:], batch.inline[inline:]
             cell.rewind(mark)
             self.break_off(cell, error, batch, now_ms=now_ms, source=source, record=record)
+        else:
+            if cell.machine is not None:
+                cell.custom_status = cell.machine.custom_status
 
     def _activate(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
         assert cell.machine is not None, "the code is driven before it is woken"

@@ -1,0 +1,71 @@
+"""What a workflow's context offers, on either log, with a worker that stops in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.serving import make_topics, serving
+from weft import activity, workflow
+from weft.client import Client
+from weft.log import Log, open_log
+from weft.workflow import Context
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    if request.param == "embedded":
+        opened = open_log(embedded=tmp_path / "log.weft")
+    else:
+        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
+    with closing(opened):
+        yield opened
+
+
+@pytest.fixture
+def names(log: Log, namespace: str) -> str:
+    make_topics(log, namespace)
+    return namespace
+
+
+@activity.define
+async def work(step: str) -> str:
+    return f"{step} done"
+
+
+@workflow.define
+async def stages(ctx: Context, count: int) -> None:
+    for stage in range(count):
+        ctx.set_status({"stage": stage, "of": count})
+        await ctx.execute_activity(work, str(stage))
+        await ctx.receive_signal("next")
+    ctx.set_status("finished")
+
+
+@pytest.mark.requirement("R1-26", "R3-8")
+def test_custom_status_is_told_with_and_without_a_worker(log: Log, names: str) -> None:
+    async def run() -> None:
+        async with Client(log, namespace=names) as client:
+            async with serving(log, names, [stages], [work], instance_id="w1"):
+                handle = await client.start(stages, 2, id="stages", wait_s=30)
+                await handle.signal("next")
+                await _until_said(client, {"stage": 1, "of": 2})
+            assert (await handle.describe()).custom_status == {"stage": 1, "of": 2}
+            async with serving(log, names, [stages], [work], instance_id="w1"):
+                await handle.signal("next")
+                await handle.result(timeout=30)
+            (summary,) = await client.list("completed")
+            assert (summary.workflow_id, summary.custom_status) == ("stages", "finished")
+
+    asyncio.run(run())
+
+
+async def _until_said(client: Client, said: Any) -> None:
+    async with asyncio.timeout(30):
+        while (await client.handle("stages").describe()).custom_status != said:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # a step is durable a moment after its signal
