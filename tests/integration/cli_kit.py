@@ -62,6 +62,10 @@ async def refuse(ctx: workflow.Context) -> None:
     raise Failure("sold out", type="SoldOut", details={"left": 0})
 
 @workflow.define
+async def changed(ctx: workflow.Context) -> list[bool]:
+    return [ctx.patched("tax-2026"), ctx.patched("no-fee"), ctx.patched("tax-2026")]
+
+@workflow.define
 async def slow(ctx: workflow.Context, name: str) -> str:
     return await ctx.execute_activity(hold, name)
 '''

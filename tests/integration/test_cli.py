@@ -39,7 +39,7 @@ def wait_for(path: Path) -> None:
 def test_workflow_is_started_and_its_result_printed(dev: Serving) -> None:
     assert [line for line in dev.lines if " weft." not in line] == [
         "serving on embedded dev.weft, namespace default",
-        "  workflows   hello, approve, refuse, slow",
+        "  workflows   hello, approve, refuse, changed, slow",
         "  activities  greet, shout, hold",
         "start one:  weft start hello --input '\"Ada\"' --wait",
     ]
@@ -177,6 +177,16 @@ def test_custom_status_is_shown_and_listed_where_there_is_one(dev: Serving) -> N
     assert refuse.endswith("SoldOut: sold out")
     assert 'custom status  {"waits for": "approval"}' in weft("show", "a").stdout
     assert weft("show", "a", "--json").document["custom_status"] == {"waits for": "approval"}
+
+
+def test_patches_of_a_run_are_shown(dev: Serving) -> None:
+    assert weft("start", "changed", "--id", "c", "--wait").stdout == "[true, true, true]\n"
+    assert "patches      tax-2026, no-fee" in weft("show", "c").stdout
+    assert weft("show", "c", "--json").document["patches"] == ["tax-2026", "no-fee"]
+    lines = [line.split()[3:] for line in weft("history", "c").stdout.splitlines()]
+    assert ["WorkflowPatched", "tax-2026"] in lines
+    weft("start", "refuse", "--id", "r")
+    assert "patches" not in weft("show", "r").stdout
 
 
 @pytest.mark.requirement("R3-42")
@@ -344,7 +354,7 @@ def test_worker_says_what_it_serves_and_how_it_is(folder: Path) -> None:
         assert json.loads(process.process.stdout.readline()) == {
             "log": "embedded dev.weft",
             "namespace": "default",
-            "workflows": ["hello", "approve", "refuse", "slow"],
+            "workflows": ["hello", "approve", "refuse", "changed", "slow"],
             "activities": ["greet", "shout", "hold"],
         }
         weft("start", "hello", "--input", '"Ada"', "--wait")

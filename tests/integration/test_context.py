@@ -14,6 +14,7 @@ from tests.support.serving import make_topics, serving
 from weft import activity, workflow
 from weft.client import Client
 from weft.log import Log, open_log
+from weft.records import ActivityCompleted
 from weft.workflow import Context
 
 
@@ -69,3 +70,65 @@ async def _until_said(client: Client, said: Any) -> None:
     async with asyncio.timeout(30):
         while (await client.handle("stages").describe()).custom_status != said:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a step is durable a moment after its signal
+
+
+@workflow.define(name="rounds")
+async def rounds_before(ctx: Context) -> list[str]:
+    steps = []
+    for _ in range(2):
+        await ctx.receive_signal("next")
+        steps.append(await ctx.execute_activity(work, "old"))
+    return steps
+
+
+@workflow.define(name="rounds")
+async def rounds_changed(ctx: Context) -> list[str]:
+    steps = []
+    for _ in range(2):
+        await ctx.receive_signal("next")
+        way = "new" if ctx.patched("newer") else "old"
+        steps.append(await ctx.execute_activity(work, way))
+    return steps
+
+
+def test_change_is_deployed_under_runs_of_which_each_goes_one_way(log: Log, names: str) -> None:
+    """Some have passed the place, some have not, some are new; then all are replayed once more, by another worker."""
+
+    async def run() -> None:
+        async with Client(log, namespace=names) as client:
+            async with serving(log, names, [rounds_before], [work], instance_id="w1"):
+                handles = {
+                    name: await client.start(rounds_before, id=name, wait_s=30)
+                    for name in ("passed", "waiting")
+                }
+                await handles["passed"].signal("next")
+                await _until_done(client, "passed", 1)
+            async with serving(log, names, [rounds_changed], [work], instance_id="w1"):
+                handles["new"] = await client.start(rounds_changed, id="new", wait_s=30)
+                for name in ("waiting", "new"):
+                    await handles[name].signal("next")
+                    await _until_done(client, name, 1)
+            async with serving(log, names, [rounds_changed], [work], instance_id="w1"):
+                for handle in handles.values():
+                    await handle.signal("next")
+                ways = {name: await handle.result(timeout=30) for name, handle in handles.items()}
+            assert ways == {
+                "passed": ["old done", "old done"],
+                "waiting": ["new done", "new done"],
+                "new": ["new done", "new done"],
+            }
+            patches = {name: (await handle.describe()).patches for name, handle in handles.items()}
+            assert patches == {"passed": (), "waiting": ("newer",), "new": ("newer",)}
+
+    asyncio.run(run())
+
+
+async def _until_done(client: Client, id: str, count: int) -> None:
+    async with asyncio.timeout(30):
+        while await _done_count(client, id) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def _done_count(client: Client, id: str) -> int:
+    events = await client.handle(id).history()
+    return sum(isinstance(event, ActivityCompleted) for event in events)

@@ -133,6 +133,9 @@ class Interpreter:
     async def chance(self) -> str:
         return f"{self.ctx.random().random()} {self.ctx.uuid4()} {self.ctx.now()}"
 
+    async def patched(self, patch_id: str, program: Program, old: Program) -> Any:
+        return await self.run(program if self.ctx.patched(patch_id) else old)
+
     async def tell(self, number: int) -> None:
         self.ctx.set_status({"told": len(self.told), "number": number})
 
@@ -158,6 +161,7 @@ _MEANINGS: dict[str, Callable[..., Awaitable[Any]]] = {
     "sleep": Interpreter.sleep,
     "signal": Interpreter.signal,
     "chance": Interpreter.chance,
+    "patched": Interpreter.patched,
     "tell": Interpreter.tell,
     "fail": Interpreter.fail,
 }
@@ -189,6 +193,7 @@ def _nested(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
         st.tuples(st.sampled_from(_several), some),
         st.tuples(st.sampled_from(("in_time", "wait_for")), st.sampled_from(SECONDS), inner),
         st.tuples(st.sampled_from(("cleaned_up", "spawned")), inner, inner),
+        st.tuples(st.just("patched"), st.sampled_from(NAMES), inner, inner),
         st.tuples(st.sampled_from(("caught", "shielded", "locked")), inner),
     ).map(list)
 

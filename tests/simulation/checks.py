@@ -45,6 +45,7 @@ from weft.records import (
     TimerFired,
     TimerStarted,
     WorkflowCompleted,
+    WorkflowPatched,
 )
 from weft.topics import check_workflow_id, partition_of
 from weft.worker._answers import LIFECYCLE
@@ -57,7 +58,7 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
         _histories, _inline_order, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs,
-        _leftovers, _progress, _memory, _custom_status,
+        _leftovers, _progress, _memory, _custom_status, _patches,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)
@@ -398,6 +399,25 @@ def _custom_status(_world: World, histories: Histories) -> Iterator[str]:
         said = decode_payload(run.head.custom_status)
         if (said["done"] if said else 0) != done:
             yield f"{_name(run)}: it says {said} after {done} steps"
+
+
+def _patches(_world: World, histories: Histories) -> Iterator[str]:
+    """A change is recorded once, and before the first step that takes its new way."""
+    for run in histories.runs.values():
+        ways: list[str] = []
+        for event in run.events():
+            if isinstance(event, WorkflowPatched):
+                ways.append(event.patch_id)
+            elif (
+                isinstance(event, ActivityScheduled)
+                and run.head
+                and run.head.workflow == "patching"
+            ):
+                ways.append(event.activity)
+        if ways[:1] == ["inline"] and set(ways[1:]) <= {"add_inline"} and ways.count("inline") == 1:
+            continue
+        if not set(ways) <= {"add"}:
+            yield f"{_name(run)}: it goes several ways: {ways}"
 
 
 def _result(run: RunHistory) -> object:

@@ -25,6 +25,7 @@ from weft.worker._serving import Serving
 from weft.worker._shelf import Shelf
 from weft.worker._takeover import Takeover
 from weft.worker._watch import AttemptWatch
+from weft.workflow import Machine
 
 
 def _reply_first(original: Callable[..., None]) -> Callable[..., None]:
@@ -44,6 +45,16 @@ def _no_generation(original: Callable[..., None]) -> Callable[..., None]:
         original(self, batch, replace(member, generation=-1, member_id=""))
 
     return commit
+
+
+def _always_patched(original: Callable[..., bool]) -> Callable[..., bool]:
+    """Whoever asks takes the new way, whatever its history says."""
+
+    def patched(self: Machine, patch_id: str) -> bool:
+        original(self, patch_id)
+        return True
+
+    return patched
 
 
 def _any_attempt(_original: Callable[..., Any]) -> Callable[..., Any]:
@@ -195,6 +206,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "older_body_read_back": (Shelf, "body", _first_body),
     "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
+    "patch_taken_by_old_runs": (Machine, "patched", _always_patched),
 }
 """(where, what, how it is broken) by name."""
 

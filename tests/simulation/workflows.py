@@ -246,8 +246,31 @@ async def novelty(ctx: workflow.Context, count: int) -> list[int]:
     return [await ctx.receive_signal("number", int) for _ in range(count)]
 
 
-OLD_WORKFLOWS = (
+@workflow.define(name="patching")
+async def patching_before(ctx: workflow.Context, length: int) -> list[int]:
+    """The sum, and how many steps took the new way."""
+    total = 0
+    for number in range(length):
+        total = await ctx.execute_activity(add, total, number)
+    return [total, 0]
+
+
+@workflow.define
+async def patching(ctx: workflow.Context, length: int) -> list[int]:
+    """Its change is deployed while runs of it are under way; each of them goes one way throughout."""
+    total = patched_count = 0
+    for number in range(length):
+        if ctx.patched("inline"):
+            total = await ctx.execute_activity(add_inline, total, number)
+            patched_count += 1
+        else:
+            total = await ctx.execute_activity(add, total, number)
+    return [total, patched_count]
+
+
+_ALWAYS = (
     chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
 )  # fmt: skip
-WORKFLOWS = (*OLD_WORKFLOWS, novelty)
+OLD_WORKFLOWS = (*_ALWAYS, patching_before)
+WORKFLOWS = (*_ALWAYS, patching, novelty)
 ACTIVITIES = (add, add_inline, add_together, add_in_thread, flaky, fill, hang, climb)

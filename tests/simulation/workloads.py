@@ -227,6 +227,15 @@ async def suspensions(user: User, plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def changes(user: User, _plain: PlainProducer, id: str) -> None:
+    """Code that is changed under its runs, perhaps back and forth: every step goes the same way."""
+    length = user.random.randrange(1, 7)
+    total = sum(range(length))
+    user.expect(id, "completed", lambda told: told in ([total, 0], [total, length]))
+    handle = await user.start(flows.patching, length, id)
+    await user.end(handle)
+
+
 async def rivals(user: User, _plain: PlainProducer, id: str) -> None:
     """Two starts of one ID: one of them is refused, and nothing happens twice."""
     user.expect(id, "completed", lambda word: word == "now")
@@ -269,5 +278,5 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
-    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, rivals, plain_starts, garbage,
+    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, rivals, plain_starts, garbage,
 )  # fmt: skip

@@ -84,6 +84,7 @@ def place_of(machine: Machine) -> dict[str, Any]:
         "next_command": machine._command_id,
         "random": machine._random.getstate() if machine._random else None,
         "ended": machine._ended,
+        "patched": dict(machine._patched),
         "custom_status": bytes(machine.custom_status),
     }
 

@@ -81,6 +81,8 @@ class WorkflowDescription:
     """Of a failed run."""
     activities: tuple[ActivityDescription, ...]
     timers: tuple[TimerDescription, ...]
+    patches: tuple[str, ...]
+    """Changes of its code whose new way it takes: what `ctx.patched` recorded."""
 
 
 def summarize(workflow_id: str, fields: HeadFields) -> WorkflowSummary:
@@ -123,6 +125,7 @@ def describe(workflow_id: str, head: Head, events: Sequence[Event]) -> WorkflowD
             TimerDescription(timer_id, _time(due_ms))
             for timer_id, due_ms in sorted(run.timers.items(), key=lambda timer: timer[1])
         ),
+        patches=tuple(run.patches),
     )
 
 

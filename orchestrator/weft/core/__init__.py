@@ -15,6 +15,7 @@ from weft.core._commands import (
     Due,
     FailWorkflow,
     LeaseExpired,
+    RecordPatch,
     ScheduleActivity,
     StartTimer,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Input",
     "LeaseExpired",
     "OpenActivity",
+    "RecordPatch",
     "Run",
     "ScheduleActivity",
     "StartTimer",

@@ -31,6 +31,7 @@ from weft.records import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPatched,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowSuspended,
@@ -196,6 +197,10 @@ def _timer_ended(run: Run, event: TimerFired | TimerCancelled) -> None:
     del run.timers[event.timer_id]
 
 
+def _patched(run: Run, event: WorkflowPatched) -> None:
+    run.patches.append(event.patch_id)
+
+
 def _signal_received(run: Run, event: SignalReceived) -> None:
     if event.signal_id:
         run.signal_ids.add(event.signal_id)
@@ -274,6 +279,7 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     TimerStarted: _timer_started,
     TimerFired: _timer_ended,
     TimerCancelled: _timer_ended,
+    WorkflowPatched: _patched,
     SignalReceived: _signal_received,
     CancelRequested: _cancel_requested,
     WorkflowBlocked: _blocked,

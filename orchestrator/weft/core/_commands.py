@@ -39,6 +39,12 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     timer_id: int
 
 
+class RecordPatch(msgspec.Struct, frozen=True, gc=False):
+    """The code takes the new way of this change."""
+
+    patch_id: str
+
+
 class CompleteWorkflow(msgspec.Struct, frozen=True, gc=False):
     result: Payload
 
@@ -56,6 +62,7 @@ Command = (
     | CancelActivity
     | StartTimer
     | CancelTimer
+    | RecordPatch
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflowDone

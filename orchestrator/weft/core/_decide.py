@@ -21,6 +21,7 @@ from weft.core._commands import (
     Due,
     FailWorkflow,
     LeaseExpired,
+    RecordPatch,
     ScheduleActivity,
     StartTimer,
 )
@@ -54,6 +55,7 @@ from weft.records import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPatched,
     WorkflowStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -334,6 +336,10 @@ def _cancel_timer(run: Run, command: CancelTimer, event_id: int, now_ms: int) ->
     return TimerCancelled(event_id, now_ms, command.timer_id)
 
 
+def _record_patch(_run: Run, command: RecordPatch, event_id: int, now_ms: int) -> HistoryEvent:
+    return WorkflowPatched(event_id, now_ms, command.patch_id)
+
+
 def _complete(_run: Run, command: CompleteWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
     return WorkflowCompleted(event_id, now_ms, command.result)
 
@@ -370,6 +376,7 @@ _COMMANDS: dict[type, Callable[[Run, Any, int, int], HistoryEvent]] = {
     CancelActivity: _cancel_activity,
     StartTimer: _start_timer,
     CancelTimer: _cancel_timer,
+    RecordPatch: _record_patch,
     CompleteWorkflow: _complete,
     FailWorkflow: _fail,
     CancelWorkflowDone: _cancelled,

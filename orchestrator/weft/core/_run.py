@@ -70,6 +70,8 @@ class Run:
     timers: dict[int, int] = field(default_factory=dict)
     """due_ms by timer_id"""
     signal_ids: set[str] = field(default_factory=set)
+    patches: list[str] = field(default_factory=list)
+    """Changes of the code whose new way this run takes, in the order in which it came by them."""
     cancel_requested: bool = False
     cancel_reason: str = ""
     open_inline_count: int = 0

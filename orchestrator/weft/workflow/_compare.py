@@ -1,7 +1,8 @@
 """Replay's judge, which says whether the code asks for what its history holds.
 
 Names, numbers and due times are compared; payloads and options (queue, timeouts, retry) are not: an input may change
-its encoding between versions, and an activity its queue, without changing what was decided.
+its encoding between versions, and an activity its queue, without changing what was decided. Nor is the mark of a patch:
+it answers the code's question, and code that does not ask any more takes the new way, which is compared.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from weft.core import (
     Command,
     CompleteWorkflow,
     FailWorkflow,
+    RecordPatch,
     ScheduleActivity,
     StartTimer,
 )
@@ -45,7 +47,7 @@ COMMAND_EVENTS = (
 
 _ADVICE = (
     "The workflow's code changed under a running execution, or it is not deterministic. Deploy code that takes the "
-    "recorded path; the run continues by itself then."
+    "recorded path (`ctx.patched` lets it take a new one as well); the run continues by itself then."
 )
 
 
@@ -137,6 +139,8 @@ def describe_command(command: Command) -> str:
             return f"FailWorkflow with {command.failure.type}"
         case CancelWorkflowDone():
             return "CancelWorkflow"
+        case RecordPatch():
+            return f'RecordPatch "{command.patch_id}"'
 
 
 def _line(machine: Machine) -> str:

@@ -29,6 +29,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_PATCH_ID_LENGTH_MAX = 255
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowInfo:
     """Who this run is."""
@@ -77,6 +80,20 @@ class BaseContext:
     def logger(self) -> WorkflowLogger:
         """For what is to be logged once, and not again in every replay."""
         return WorkflowLogger(self._machine)
+
+    def patched(self, patch_id: str) -> bool:
+        """Whether this run takes the new way of a change of its code: `if ctx.patched("tax-2026"): ... else: ...`.
+
+        True in a run that comes here for the first time, and that is recorded; False in one that had passed here before
+        the change was deployed, which takes the old way in every replay. The answer for one ID is the same for the
+        whole run, in loops too. Once no run needs the old way (`weft show` tells the patches of each), delete it
+        together with the call: a recorded patch that nobody asks for is passed over.
+        """
+        if not (patch_id.isprintable() and 0 < len(patch_id) <= _PATCH_ID_LENGTH_MAX):
+            raise UsageError(
+                f"a patch has an ID of 1 to {_PATCH_ID_LENGTH_MAX} printable characters, not {patch_id[:300]!r}"
+            )
+        return self._machine.patched(patch_id)
 
     def set_status(self, value: object) -> None:
         """Say how far the run is, in any JSON value: `describe()`, `weft show` and `weft list` tell it.

@@ -25,6 +25,7 @@ from weft.core import (
     Command,
     CompleteWorkflow,
     FailWorkflow,
+    RecordPatch,
     ScheduleActivity,
     StartTimer,
 )
@@ -40,6 +41,7 @@ from weft.records import (
     Payload,
     SignalReceived,
     TimerFired,
+    WorkflowPatched,
     WorkflowStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -93,8 +95,9 @@ class Machine:
         self._asked_too_much = False
         self._cancel_requested = False
         self._command_id = 0
-        self._commands: dict[int, Command] = {}
-        """What was asked for in this activation, in order: by its number, cancellations by the number below zero."""
+        self._commands: dict[int | str, Command] = {}
+        """What was asked for in this activation, in order: by its number, cancellations by the number below zero, and
+        patches by their IDs."""
         self._activities: dict[int, ActivityFuture] = {}
         self._timers: dict[int, Callable[[], None]] = {}
         self._signals: dict[str, deque[SignalReceived]] = {}
@@ -102,6 +105,10 @@ class Machine:
         self._conditions: list[ConditionFuture] = []
         self._queries: dict[str, QueryHandler] = {}
         self._is_queried = False
+        self._patched: dict[str, bool] = {}
+        """What the code was told about each patch that it asked for."""
+        self._recorded_patches: frozenset[str] = frozenset()
+        """Those in the history that is, or was, replayed."""
         self._fetch = fetch
         self._unfetched: list[tuple[SignalFuture, SignalReceived]] = []
         """Signals that the code has just taken and whose payloads lie in the store."""
@@ -140,6 +147,9 @@ class Machine:
         Raises NondeterminismError when it asks for something else than the history holds at that event.
         """
         self.replaying = True
+        self._recorded_patches = frozenset(
+            event.patch_id for event in history if isinstance(event, WorkflowPatched)
+        )
         pending: deque[Command] = deque()
         for event in history:
             if isinstance(event, COMMAND_EVENTS):
@@ -304,6 +314,19 @@ class Machine:
         if self._timers.pop(timer_id, None) is not None:
             self._withdraw_or_add(timer_id, CancelTimer(timer_id))
 
+    def patched(self, patch_id: str) -> bool:
+        """Whether the code takes the new way of a change: always the same for one run.
+
+        Its history knows, if the code came here before: with a mark it took the new way, and without one it was code
+        that knew of no change. Who comes here for the first time takes the new way, and leaves the mark.
+        """
+        if patch_id not in self._patched:
+            is_recorded = patch_id in self._recorded_patches
+            self._patched[patch_id] = is_recorded or not self.replaying
+            if not (is_recorded or self.replaying or self._ended):
+                self._ask(RecordPatch(patch_id), patch_id)
+        return self._patched[patch_id]
+
     @property
     def random(self) -> random.Random:
         """Seeded with the run's ID: the same numbers in every replay."""
@@ -330,7 +353,7 @@ class Machine:
         """Where the user's code was when this was raised; when it was not there, where the code waits."""
         return raised_line(error) or self.code_line()
 
-    def _ask(self, command: Command, key: int) -> None:
+    def _ask(self, command: Command, key: int | str) -> None:
         if len(self._commands) >= COMMANDS_MAX:
             self._asked_too_much = True
             raise TurnInterrupted

@@ -13,6 +13,7 @@ from weft.core import (
     CompleteWorkflow,
     DispatchActivity,
     FailWorkflow,
+    RecordPatch,
     ScheduleActivity,
     StartTimer,
     decide_commands,
@@ -29,6 +30,7 @@ from weft.records import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPatched,
     WorkflowUnblocked,
 )
 
@@ -46,6 +48,7 @@ SCHEDULE = ScheduleActivity(3, "ship", payload([1]), "slow", False, 9000, POLICY
         (CancelActivity(1), ActivityCancelled(4, NOW_MS, 1)),
         (StartTimer(3, NOW_MS + 5), TimerStarted(4, NOW_MS, 3, NOW_MS + 5)),
         (CancelTimer(2), TimerCancelled(4, NOW_MS, 2)),
+        (RecordPatch("tax-2026"), WorkflowPatched(4, NOW_MS, "tax-2026")),
         (CompleteWorkflow(payload("done")), WorkflowCompleted(4, NOW_MS, payload("done"))),
         (FailWorkflow(BLIP), WorkflowFailed(4, NOW_MS, BLIP)),
     ],

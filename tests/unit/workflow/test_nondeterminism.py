@@ -144,7 +144,8 @@ def test_replay_is_refused_when_the_code_asks_for_something_else(
     assert str(error) == (
         f"Replay of order-42 differs from its history at event {event_id}: the history has {expected}, the code asked "
         f"for {actual} ({HERE}, line {line}). The workflow's code changed under a running execution, or it is not "
-        "deterministic. Deploy code that takes the recorded path; the run continues by itself then."
+        "deterministic. Deploy code that takes the recorded path (`ctx.patched` lets it take a new one as well); the "
+        "run continues by itself then."
     )
 
 

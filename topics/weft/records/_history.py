@@ -148,6 +148,15 @@ class TimerCancelled(HistoryEvent, frozen=True):
     timer_id: int
 
 
+class WorkflowPatched(HistoryEvent, frozen=True):
+    """The code takes the new way of the change `patch_id`: its first `ctx.patched(patch_id)` was live, not a replay's.
+
+    Once a patch and run. No replay needs the code to ask for it again: what the patch changed is compared, not this.
+    """
+
+    patch_id: str
+
+
 # Endings: the last event of a run.
 
 
@@ -218,6 +227,7 @@ Event = (
     | TimerStarted
     | TimerFired
     | TimerCancelled
+    | WorkflowPatched
     | SignalReceived
     | CancelRequested
     | WorkflowCompleted
@@ -232,7 +242,7 @@ Event = (
     | WorkflowResumed
 )
 
-COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled)
+COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled, WorkflowPatched)
 ENDINGS = (
     WorkflowCompleted,
     WorkflowFailed,

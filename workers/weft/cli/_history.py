@@ -28,6 +28,7 @@ from weft.records import (
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowPatched,
     WorkflowStarted,
     WorkflowSuspended,
     WorkflowTerminated,
@@ -76,6 +77,8 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return f"number {event.timer_id}, due in {event.due_ms - event.time_ms} ms"
         case TimerFired() | TimerCancelled():
             return f"number {event.timer_id}"
+        case WorkflowPatched():
+            return event.patch_id
         case SignalReceived():
             return f"{event.name}({_short(event.payload)})"
         case WorkflowCompleted():

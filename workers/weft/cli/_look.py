@@ -128,6 +128,8 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
     ]
     if description.custom_status is not None:
         rows.append(("custom status", json_text(description.custom_status)))
+    if description.patches:
+        rows.append(("patches", ", ".join(description.patches)))
     rows.append(("input", json_text(description.input)))
     if description.status == "completed":
         rows.append(("result", json_text(description.result)))
