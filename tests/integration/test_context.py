@@ -123,6 +123,32 @@ def test_change_is_deployed_under_runs_of_which_each_goes_one_way(log: Log, name
     asyncio.run(run())
 
 
+@workflow.define
+async def gate(ctx: Context, steps: int) -> Any:
+    """Enough steps for several pages of history; what they gave is asked of it, before and after a takeover."""
+    for number in range(steps):
+        await ctx.execute_activity(work, f"{number:03d} " + "x" * 300)
+    before = ctx.history.results(work)
+    await ctx.receive_signal("go")
+    return [before == ctx.history.results(work), before[-1][:3], ctx.history.called("charge")]
+
+
+@pytest.mark.requirement("R3-26", "R3-29")
+def test_run_looks_back_over_all_that_it_did_when_another_worker_has_it(
+    log: Log, names: str
+) -> None:
+    async def run() -> None:
+        async with Client(log, namespace=names) as client:
+            async with serving(log, names, [gate], [work], instance_id="w1"):
+                handle = await client.start(gate, 60, id="gate", wait_s=30)
+                await _until_done(client, "gate", 60)
+            async with serving(log, names, [gate], [work], instance_id="w1"):
+                await handle.signal("go")
+                assert await handle.result(timeout=30) == [True, "059", False]
+
+    asyncio.run(run())
+
+
 async def _until_done(client: Client, id: str, count: int) -> None:
     async with asyncio.timeout(30):
         while await _done_count(client, id) < count:  # noqa: ASYNC110

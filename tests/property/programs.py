@@ -136,6 +136,15 @@ class Interpreter:
     async def patched(self, patch_id: str, program: Program, old: Program) -> Any:
         return await self.run(program if self.ctx.patched(patch_id) else old)
 
+    async def look_back(self, line: int) -> Any:
+        """What it sees also decides what it does."""
+        history = self.ctx.history
+        seen = [type(event).__name__ for event in history[-3:]]
+        called = history.called(pick)
+        if len(history) % 2:
+            await self.ctx.execute_activity(pick, [line, seen, history.results(pick)])
+        return len(history), seen, called
+
     async def tell(self, number: int) -> None:
         self.ctx.set_status({"told": len(self.told), "number": number})
 
@@ -162,6 +171,7 @@ _MEANINGS: dict[str, Callable[..., Awaitable[Any]]] = {
     "signal": Interpreter.signal,
     "chance": Interpreter.chance,
     "patched": Interpreter.patched,
+    "look_back": Interpreter.look_back,
     "tell": Interpreter.tell,
     "fail": Interpreter.fail,
 }
@@ -182,7 +192,7 @@ _leaves: st.SearchStrategy[Program] = st.one_of(
     _activity,
     st.tuples(st.just("sleep"), st.sampled_from(SECONDS)).map(list),
     st.tuples(st.just("signal"), st.sampled_from(NAMES), st.sampled_from((None, 1, 2))).map(list),
-    st.sampled_from((["chance"], ["fail"], ["tell", 1], ["tell", 2])),
+    st.sampled_from((["chance"], ["fail"], ["tell", 1], ["look_back", 2])),
 )
 
 

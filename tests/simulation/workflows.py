@@ -217,9 +217,11 @@ async def stubborn(ctx: workflow.Context, failures: int) -> str:
 async def long(ctx: workflow.Context, length: int) -> int:
     """A history of several pages."""
     size = 0
-    for _ in range(length):
+    for number in range(length):
         text = await ctx.execute_activity(fill, "x", 1500)
         size += len(text)
+        if number % 7 == 0 and len(ctx.history.results(fill)) != number + 1:
+            return -1
     return size
 
 

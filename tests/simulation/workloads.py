@@ -278,5 +278,6 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
-    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, rivals, plain_starts, garbage,
+    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, rivals, plain_starts,
+    garbage,
 )  # fmt: skip

@@ -139,13 +139,13 @@ class DrivenRun:
         self.events: list[HistoryEvent] = []
         self.dispatched: list[tuple[int, int]] = []
         self.run = Run(workflow_id)
-        self.machine = Machine(workflow, workflow_id)
+        self.machine = self._new_machine(workflow)
         self._replayed = replayed or crashed
         self._crashed = crashed
         self._encoded: list[bytes] = []
         self._replica: Machine | None = None
         if self._replayed:
-            self._replica = Machine(workflow, workflow_id)
+            self._replica = self._new_machine(workflow)
         record = StartWorkflow(
             workflow.name, "request-1", encode_payload(value), timeout_ms=to_ms(timeout)
         )
@@ -274,13 +274,18 @@ class DrivenRun:
 
     def replay(self, workflow: Workflow[Any, Any]) -> Machine:
         """A fresh machine of `workflow`'s code, brought to where this run's history ends."""
-        machine = Machine(workflow, self.run.workflow_id)
+        machine = self._new_machine(workflow)
         try:
             machine.replay(decode_events(join_events(self._encoded)))
         except BaseException:
             machine.close()
             raise
         return machine
+
+    def _new_machine(self, workflow: Workflow[Any, Any]) -> Machine:
+        return Machine(
+            workflow, self.run.workflow_id, read_history=lambda event_id: self.events[event_id:]
+        )
 
     def _activity_id(self, which: str | int) -> int:
         if isinstance(which, int):

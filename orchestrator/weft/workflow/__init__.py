@@ -4,6 +4,7 @@ from weft.workflow._context import Context, GeneratorContext, WorkflowInfo
 from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._guard import UNGUARDED, Guard, TurnInterrupted
+from weft.workflow._history import History
 from weft.workflow._lines import running_line
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._loop import leave_loop
@@ -16,6 +17,7 @@ __all__ = [
     "Context",
     "GeneratorContext",
     "Guard",
+    "History",
     "Machine",
     "Saga",
     "TurnInterrupted",

@@ -16,6 +16,7 @@ from weft.errors import UsageError
 from weft.records import CUSTOM_STATUS_BYTES_MAX
 from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
+from weft.workflow._history import History
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._saga import Saga
 
@@ -80,6 +81,14 @@ class BaseContext:
     def logger(self) -> WorkflowLogger:
         """For what is to be logged once, and not again in every replay."""
         return WorkflowLogger(self._machine)
+
+    @property
+    def history(self) -> History:
+        """What this run has done and seen up to here: the same in every replay, so decisions may depend on it.
+
+        `ctx.history.called(charge)` says whether an activity was asked for, `ctx.history.results(charge)` what it gave.
+        """
+        return self._machine.history()
 
     def patched(self, patch_id: str) -> bool:
         """Whether this run takes the new way of a change of its code: `if ctx.patched("tax-2026"): ... else: ...`.

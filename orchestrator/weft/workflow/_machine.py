@@ -55,6 +55,7 @@ from weft.workflow._guard import (
     Guard,
     TurnInterrupted,
 )
+from weft.workflow._history import History, ReadHistory, read_nothing
 from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
 from weft.workflow._queries import QueryHandler
@@ -78,8 +79,12 @@ class Machine:
         workflow_id: str,
         guard: Guard = UNGUARDED,
         fetch: Callable[[Payload], Payload] = _as_it_is,
+        read_history: ReadHistory = read_nothing,
     ) -> None:
-        """`fetch` gives what a payload on the log stands for. It may block, and raise what is no matter of the code."""
+        """`fetch` gives what a payload on the log stands for. It may block, and raise what is no matter of the code.
+
+        `read_history` gives the events of the run, with the one that it is activated with.
+        """
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.run_id = ""
@@ -109,6 +114,11 @@ class Machine:
         """What the code was told about each patch that it asked for."""
         self._recorded_patches: frozenset[str] = frozenset()
         """Those in the history that is, or was, replayed."""
+        self._read_history = read_history
+        self._past: list[HistoryEvent] = []
+        """The events that the code has asked to see, from the first on."""
+        self._event_id = 0
+        """Of the event that is being handled."""
         self._fetch = fetch
         self._unfetched: list[tuple[SignalFuture, SignalReceived]] = []
         """Signals that the code has just taken and whose payloads lie in the store."""
@@ -122,6 +132,7 @@ class Machine:
         (SystemExit), and what `fetch` raises; the machine is of no use then.
         """
         self.loop.now_ms = event.time_ms
+        self._event_id = event.event_id
         feed = _FEEDS.get(type(event))
         if feed is None or self._ended:
             return []
@@ -147,6 +158,7 @@ class Machine:
         Raises NondeterminismError when it asks for something else than the history holds at that event.
         """
         self.replaying = True
+        read_history, self._read_history = self._read_history, lambda event_id: history[event_id:]
         self._recorded_patches = frozenset(
             event.patch_id for event in history if isinstance(event, WorkflowPatched)
         )
@@ -164,6 +176,7 @@ class Machine:
                 pending.clear()
         if pending:
             raise refuse_unexpected(self, pending[0], None)
+        self._read_history = read_history
         self.replaying = False
 
     def query(self, name: str, payload: Payload) -> Payload:
@@ -196,6 +209,7 @@ class Machine:
         self._receivers.clear()
         self._conditions.clear()
         self._queries.clear()
+        self._read_history, self._past = read_nothing, []
         self._main = None
         self.loop.part()
 
@@ -313,6 +327,19 @@ class Machine:
     def cancel_timer(self, timer_id: int) -> None:
         if self._timers.pop(timer_id, None) is not None:
             self._withdraw_or_add(timer_id, CancelTimer(timer_id))
+
+    def history(self) -> History:
+        """The events up to the one that is being handled. Only what is new is read since it was last asked for."""
+        count = self._event_id
+        known = len(self._past)
+        if known < count:
+            self._past += self._read_history(known)[: count - known]
+        asked = frozenset(
+            command.activity
+            for command in self._commands.values()
+            if isinstance(command, ScheduleActivity)
+        )
+        return History(self._past, count, asked)
 
     def patched(self, patch_id: str) -> bool:
         """Whether the code takes the new way of a change: always the same for one run.

@@ -183,3 +183,15 @@ def test_kept_records_survive_as_they_came() -> None:
     kept = RecordDeferred(2, NOW_MS, "signals", Payload(b'{"kind":"signal","signal":"a"}'))
     again = loaded(stored(cell_with(STARTED, kept)))
     assert again.warm().deferred == [kept]
+
+
+def test_history_after_any_event_is_the_rest_of_it() -> None:
+    events = [STARTED, *(signal(number, "x" * 1000) for number in range(2, 62))]
+    cell = cell_with(STARTED)
+    for event in events[1:]:
+        cell.append(event)
+        if cell.tail_bytes > PAGE_BYTES:
+            assert list(cell.seal())
+    assert len(cell.pages) > 2
+    for event_id in range(len(events) + 1):
+        assert cell.history_after(event_id) == events[event_id:]

@@ -7,7 +7,9 @@ records, so that a step costs the same at event 10 and at event 100,000.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 from weft.codec import (
     decode_events,
@@ -244,6 +246,16 @@ class Cell:
         if self.run is not None:
             return list(self._events(self.pages, self.tail))
         return list(self._events(self.pages, self._split_tail()))
+
+    def history_after(self, event_id: int) -> list[Event]:
+        """The events of a warm cell after this one; only what they lie in is decoded."""
+        assert self.run is not None, "whoever follows a history has it warm"
+        tail_event_id = self.run.last_event_id - len(self.tail)
+        if event_id >= tail_event_id:
+            return list(self._events([], self.tail[event_id - tail_event_id :]))
+        first = bisect_right(self.pages, event_id + 1, key=lambda page: page.first_event_id) - 1
+        skipped = event_id + 1 - self.pages[first].first_event_id
+        return list(islice(self._events(self.pages[first:], self.tail), skipped, None))
 
     def last_event(self) -> Event:
         """The newest event: of an ended run, its ending. It is never sealed away."""

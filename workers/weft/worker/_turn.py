@@ -229,7 +229,9 @@ class Turn:
 
     def _new_machine(self, cell: Cell, workflow: str) -> Machine:
         fetch = self._payloads.fetch
-        return Machine(self._workflows[workflow], cell.workflow_id, self._guard, fetch)
+        return Machine(
+            self._workflows[workflow], cell.workflow_id, self._guard, fetch, cell.history_after
+        )
 
     def _wake(self, cell: Cell, started: HistoryEvent, batch: Batch, *, now_ms: int) -> None:
         self._guarded(cell, lambda: self._activate(cell, started, batch), batch, now_ms=now_ms)
