@@ -73,6 +73,7 @@ def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
         "client",
         "long",
         "short",
+        "context",
         "troubles",
     ]
     untested = re.findall(r"(?<!-->\n)```(?:sh|python)\n(.*?)```", README, re.DOTALL)
@@ -106,6 +107,25 @@ def test_short_activities_run_when_they_are_typed_as_in_the_readme(tmp_path: Pat
     with shell.running(["weft", "dev", "bill.py"]):
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         assert "11662" in shell.run(["weft", "start", "bill", "--input", "2", "--wait"]).split()
+
+
+def test_trip_is_booked_or_given_back_when_it_is_typed_as_in_the_readme(tmp_path: Path) -> None:
+    (tmp_path / "travel.py").write_text(BLOCKS["context"])
+    shell = Shell(tmp_path)
+    with shell.running(["weft", "dev", "travel.py"]):
+        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
+        for name in ("t-1", "t-2"):
+            shell.run(["weft", "start", "travel", "--input", '"Rome"', "--id", name])
+        shell.run(["weft", "signal", "t-1", "start"])
+        booked = shell.run(["weft", "result", "t-1"])
+        assert json.loads(booked) == ["Rome is booked", "Rome is insured"]
+        shown = shell.run(["weft", "show", "t-1"])
+        assert '{"step": "done"}' in shown
+        assert "insurance" in shown
+        wait_until(lambda: "insured" in shell.run(["weft", "history", "t-2"]), "it is booked")
+        shell.run(["weft", "cancel", "t-2"])
+        wait_until(lambda: "cancelled" in shell.run(["weft", "show", "t-2"]), "it is given back")
+        assert "give_back" in shell.run(["weft", "history", "t-2"])
 
 
 @pytest.mark.kafka

@@ -13,6 +13,7 @@ import pytest
 from tests.support.serving import make_topics, serving
 from weft import activity, workflow
 from weft.client import Client
+from weft.errors import WorkflowFailedError
 from weft.log import Log, open_log
 from weft.records import ActivityCompleted
 from weft.workflow import Context
@@ -145,6 +146,39 @@ def test_run_looks_back_over_all_that_it_did_when_another_worker_has_it(
             async with serving(log, names, [gate], [work], instance_id="w1"):
                 await handle.signal("go")
                 assert await handle.result(timeout=30) == [True, "059", False]
+
+    asyncio.run(run())
+
+
+@workflow.define
+async def cleaning(ctx: Context) -> None:
+    try:
+        async with ctx.cancel_scope() as scope:
+            asyncio.get_running_loop().call_later(0.01, scope.cancel)
+            await ctx.receive_signal("never")
+        ctx.set_status({"cut short": scope.cancelled})
+        await ctx.receive_signal("never")
+    finally:
+        async with ctx.cancel_scope(shield=True):
+            await ctx.execute_activity(work, "first")
+            await ctx.receive_signal("go on")
+            await ctx.execute_activity(work, "second")
+
+
+def test_shielded_cleanup_is_done_to_its_end_by_the_next_worker(log: Log, names: str) -> None:
+    async def run() -> None:
+        async with Client(log, namespace=names) as client:
+            async with serving(log, names, [cleaning], [work], instance_id="w1"):
+                handle = await client.start(cleaning, id="stages", wait_s=30)
+                await _until_said(client, {"cut short": True})
+                await handle.cancel()
+                await _until_done(client, "stages", 1)
+            async with serving(log, names, [cleaning], [work], instance_id="w1"):
+                await handle.signal("go on")
+                with pytest.raises(WorkflowFailedError):
+                    await handle.result(timeout=30)
+            assert await handle.status() == "cancelled"
+            assert await _done_count(client, "stages") == 2
 
     asyncio.run(run())
 

@@ -110,6 +110,17 @@ class Interpreter:
     async def shielded(self, program: Program) -> Any:
         return await asyncio.shield(self.run(program))
 
+    async def kept(self, program: Program) -> Any:
+        async with self.ctx.cancel_scope(shield=True):
+            return await self.run(program)
+
+    async def scoped(self, seconds: float, program: Program) -> Any:
+        """Cut short by somebody else, who is never in the way of the end."""
+        async with self.ctx.cancel_scope() as scope:
+            asyncio.get_running_loop().call_later(seconds, scope.cancel)
+            await self.run(program)
+        return scope.cancelled
+
     async def spawned(self, background: Program, program: Program) -> Any:
         task = asyncio.create_task(self.run(background))
         result = await self.run(program)
@@ -164,6 +175,8 @@ _MEANINGS: dict[str, Callable[..., Awaitable[Any]]] = {
     "cleaned_up": Interpreter.cleaned_up,
     "caught": Interpreter.caught,
     "shielded": Interpreter.shielded,
+    "kept": Interpreter.kept,
+    "scoped": Interpreter.scoped,
     "spawned": Interpreter.spawned,
     "locked": Interpreter.locked,
     "activity": Interpreter.activity,
@@ -201,10 +214,12 @@ def _nested(inner: st.SearchStrategy[Program]) -> st.SearchStrategy[Program]:
     return st.one_of(
         st.tuples(st.sampled_from(_several), some),
         st.tuples(st.sampled_from(_several), some),
-        st.tuples(st.sampled_from(("in_time", "wait_for")), st.sampled_from(SECONDS), inner),
+        st.tuples(
+            st.sampled_from(("in_time", "wait_for", "scoped")), st.sampled_from(SECONDS), inner
+        ),
         st.tuples(st.sampled_from(("cleaned_up", "spawned")), inner, inner),
         st.tuples(st.just("patched"), st.sampled_from(NAMES), inner, inner),
-        st.tuples(st.sampled_from(("caught", "shielded", "locked")), inner),
+        st.tuples(st.sampled_from(("caught", "shielded", "kept", "locked")), inner),
     ).map(list)
 
 

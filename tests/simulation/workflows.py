@@ -166,7 +166,8 @@ async def waiter(ctx: workflow.Context, patience: float) -> str:
     except TimeoutError:
         return "gave up"
     except asyncio.CancelledError:
-        await ctx.execute_activity(add, 1, 1)
+        async with ctx.cancel_scope(shield=True):
+            await ctx.execute_activity(add, 1, 1)
         raise
 
 

@@ -10,10 +10,12 @@ from weft.workflow._logger import WorkflowLogger
 from weft.workflow._loop import leave_loop
 from weft.workflow._machine import ACTIVATIONS, Machine
 from weft.workflow._saga import Saga
+from weft.workflow._scope import CancelScope
 
 __all__ = [
     "ACTIVATIONS",
     "UNGUARDED",
+    "CancelScope",
     "Context",
     "GeneratorContext",
     "Guard",

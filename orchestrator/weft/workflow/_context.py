@@ -19,6 +19,7 @@ from weft.workflow._generator import when_all, when_any
 from weft.workflow._history import History
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._saga import Saga
+from weft.workflow._scope import CancelScope
 
 if TYPE_CHECKING:
     from weft.workflow._machine import Machine
@@ -225,6 +226,15 @@ class Context(BaseContext):
         that is a Failure of type CompensationError.
         """
         return Saga(self)
+
+    def cancel_scope(self, *, shield: bool = False) -> CancelScope:
+        """`async with ctx.cancel_scope() as scope`: a block that `scope.cancel()` ends, with all that it waits for.
+
+        The code after the block goes on; `scope.cancelled` says whether it was cut short. With `shield=True` nothing
+        else ends it: cancelling the workflow, or the task, waits until the block is over, as a cleanup needs it. A
+        `timeout` inside of the block still works.
+        """
+        return CancelScope(shield=shield)
 
     def sleep(self, duration: timedelta | float) -> asyncio.Future[None]:
         """A durable timer; `asyncio.sleep` is one too."""

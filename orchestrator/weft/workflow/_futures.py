@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from weft.codec import decode_payload
 from weft.errors import SignalPayloadError, UsageError
@@ -38,10 +38,28 @@ class WorkflowFuture(asyncio.Future[Any]):
         return self.done()
 
 
+class Shield(Protocol):
+    """A block of a task's code that is not to be cancelled from outside."""
+
+    def holds_back(self, msg: Any) -> bool:
+        """Whether it keeps this request, which the code makes that runs now, until its end."""
+
+
 class WorkflowTask(asyncio.Task[T]):
-    """A task that every replay finds at the same place of a set: a `TaskGroup` cancels its tasks in a set's order."""
+    """A task that every replay finds at the same place of a set: a `TaskGroup` cancels its tasks in a set's order.
+
+    While it is in blocks that are shielded, these hold back requests to cancel it.
+    """
 
     _hash = 0
+
+    shields: tuple[Shield, ...] = ()
+    """The shielded blocks that it is in, outermost first."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if self.shields and any(shield.holds_back(msg) for shield in self.shields):
+            return True
+        return super().cancel(msg)
 
     def __hash__(self) -> int:
         if not self._hash:
