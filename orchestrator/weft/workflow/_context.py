@@ -118,7 +118,7 @@ class BaseContext:
                 f"a status takes {CUSTOM_STATUS_BYTES_MAX:,} bytes of JSON, and this one has {len(data):,}. Keep what "
                 "is large in the workflow's result, or in an activity's."
             )
-        self._machine.custom_status = data
+        self._machine.set_status(data)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)

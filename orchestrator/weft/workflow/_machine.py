@@ -341,6 +341,12 @@ class Machine:
         )
         return History(self._past, count, asked)
 
+    def set_status(self, value: Payload) -> None:
+        """What the code says of itself from now on."""
+        if self._is_queried:
+            raise _only_looking("set the status")
+        self.custom_status = value
+
     def patched(self, patch_id: str) -> bool:
         """Whether the code takes the new way of a change: always the same for one run.
 
@@ -348,6 +354,8 @@ class Machine:
         that knew of no change. Who comes here for the first time takes the new way, and leaves the mark.
         """
         if patch_id not in self._patched:
+            if self._is_queried:
+                raise _only_looking("be the first to ask for a patch")
             is_recorded = patch_id in self._recorded_patches
             self._patched[patch_id] = is_recorded or not self.replaying
             if not (is_recorded or self.replaying or self._ended):

@@ -193,5 +193,10 @@ def test_history_after_any_event_is_the_rest_of_it() -> None:
         if cell.tail_bytes > PAGE_BYTES:
             assert list(cell.seal())
     assert len(cell.pages) > 2
+    cold = loaded(
+        {page_key("order-42", "run-1", n): encode(page) for n, page in enumerate(cell.pages)}
+        | {b"order-42": cell.encode_head()}
+    )
     for event_id in range(len(events) + 1):
         assert cell.history_after(event_id) == events[event_id:]
+        assert cold.history_after(event_id) == events[event_id:]

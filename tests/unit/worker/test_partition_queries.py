@@ -24,10 +24,25 @@ class Page:
     count: int
 
 
+def answer_of_itself(ctx: Context) -> None:
+    @ctx.on_query("telling")
+    def telling() -> None:
+        ctx.set_status("from a query")
+
+    @ctx.on_query("patching")
+    def patching() -> bool:
+        return ctx.patched("from a query")
+
+    @ctx.on_query("history")
+    def history() -> list[Any]:
+        return [len(ctx.history), ctx.history.results(quick)]
+
+
 @workflow.define
 async def counting(ctx: Context) -> Any:
     """Tells how far it is, in many ways."""
     lines: list[Any] = []
+    answer_of_itself(ctx)
 
     @ctx.on_query("count")
     def count() -> int:
@@ -111,6 +126,7 @@ def test_query_is_answered_by_the_code_as_it_stands(serve: Serve) -> None:
     served.signal("line", "b")
     assert answer(served, "count") == 2
     assert answer(served, "page", {"first": 1, "count": 5}) == ["b"]
+    assert answer(served, "history") == [5, [None]]
     served.take_over()
     assert answer(served, "count") == 2
 
@@ -130,6 +146,8 @@ def test_query_is_answered_by_the_code_as_it_stands(serve: Serve) -> None:
         ("receiving", None, "may only look at what there is, not receive a signal"),
         ("sleeping", None, "may only look at what there is, not wait"),
         ("waiting", None, "may only look at what there is, not wait"),
+        ("telling", None, "may only look at what there is, not set the status"),
+        ("patching", None, "may only look at what there is, not be the first to ask for a patch"),
         ("huge", None, "the answer to query 'huge' has 900,002 bytes; 900,000 is the most"),
         ("odd", None, "the answer to query 'odd' cannot be sent: "),
     ],

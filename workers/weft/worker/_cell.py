@@ -248,8 +248,9 @@ class Cell:
         return list(self._events(self.pages, self._split_tail()))
 
     def history_after(self, event_id: int) -> list[Event]:
-        """The events of a warm cell after this one; only what they lie in is decoded."""
-        assert self.run is not None, "whoever follows a history has it warm"
+        """The events after this one; of a warm cell only what they lie in is decoded."""
+        if self.run is None:
+            return self.history()[event_id:]
         tail_event_id = self.run.last_event_id - len(self.tail)
         if event_id >= tail_event_id:
             return list(self._events([], self.tail[event_id - tail_event_id :]))
