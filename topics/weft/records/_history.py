@@ -242,7 +242,8 @@ Event = (
     | WorkflowResumed
 )
 
-COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled, WorkflowPatched)
+COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled)
+"""Those that a replay compares: no mark of a patch."""
 ENDINGS = (
     WorkflowCompleted,
     WorkflowFailed,
