@@ -12,6 +12,7 @@ from tests.unit.workflow.conftest import Drive
 from weft import workflow
 from weft.errors import NondeterminismError
 from weft.records import ActivityCompleted, HistoryEvent, WorkflowPatched
+from weft.testing import History, replay
 from weft.workflow import Context, GeneratorContext, Machine, Workflow
 
 
@@ -251,3 +252,16 @@ def test_patch_id_is_refused_when_it_is_no_short_word(drive: Drive, patch_id: st
     run = drive(refused)
     assert run.failure.type == "UsageError"
     assert "a patch has an ID of 1 to 255 printable characters" in run.failure.message
+
+
+def test_judge_of_recorded_histories_passes_over_the_mark(drive: Drive) -> None:
+    """It compares the inputs of activities one by one: the mark in between is none of them."""
+
+    @workflow.define
+    async def counted(ctx: Context) -> None:
+        for number in range(2):
+            ctx.patched("numbers")
+            await ctx.execute_activity("count", number)
+
+    run = complete_all(drive(counted))
+    assert replay(History.of("order-42", run.events), counted) == 1  # type: ignore[arg-type]
