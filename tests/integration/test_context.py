@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +11,9 @@ from tests.support.serving import make_topics, serving
 from weft import activity, workflow
 from weft.client import Client
 from weft.errors import WorkflowFailedError
-from weft.log import Log, open_log
+from weft.log import Log
 from weft.records import ActivityCompleted
 from weft.workflow import Context
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    if request.param == "embedded":
-        opened = open_log(embedded=tmp_path / "log.weft")
-    else:
-        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
-    with closing(opened):
-        yield opened
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +11,7 @@ from tests.support.flows import collect, double, double_inline, long_history, na
 from tests.support.serving import make_topics, serving, until
 from weft.client import Client
 from weft.errors import AlreadyStartedError, UnknownWorkflowError
-from weft.log import Log, open_log
+from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.worker import Worker
 
@@ -23,16 +20,6 @@ ACTIVITIES: list[Any] = [double, double_inline, step]
 STEPS = 120
 """Enough for some pages of history."""
 NOTHING: dict[str, Any] = {"memory_bytes_max": 0, "instance_id": "w1", "session_timeout_s": 6.0}
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    if request.param == "embedded":
-        opened = open_log(embedded=tmp_path / "log.weft")
-    else:
-        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
-    with closing(opened):
-        yield opened
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ Every record carries `v`, the version of its format; a reader refuses a version 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -55,16 +55,7 @@ Status = Literal[
     "blocked",
     "suspended",
 ]
-STATUSES: tuple[Status, ...] = (
-    "running",
-    "completed",
-    "failed",
-    "cancelled",
-    "terminated",
-    "timed_out",
-    "blocked",
-    "suspended",
-)
+STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "terminated", "timed_out"})
 """The statuses that never change again. `blocked` is not one of them: a fixed deployment continues the run."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.cli._context import JsonOption
 from weft.cli._output import Output
 from weft.errors import UsageError
-from weft.lint import Report, lint
+
+if TYPE_CHECKING:
+    from weft.lint import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +31,8 @@ def lint_paths(
     Give it the whole project: calls are followed within the given files. Exit status 1 when something is found, 2 when
     a path is not there or a file is no Python.
     """
+    from weft.lint import lint  # noqa: PLC0415  # workers need no linter
+
     output = Output(as_json=json)
     try:
         report = lint(paths)

@@ -111,15 +111,22 @@ def replay(
     for history in read_histories(histories):
         check(history, by_name)
         count += 1
-    if not count:
-        raise UsageError(
-            "There is no history to replay: a gate without histories lets everything pass."
-        )
     return count
 
 
 def read_histories(histories: Recorded | Iterable[Recorded]) -> Iterator[History]:
-    """Every history that is meant. Raises UsageError."""
+    """Every history that is meant. Raises UsageError for what is none and, at the end, when there was none at all."""
+    count = 0
+    for history in _read(histories):
+        yield history
+        count += 1
+    if not count:
+        raise UsageError(
+            "There is no history to replay: a gate without histories lets everything pass."
+        )
+
+
+def _read(histories: Recorded | Iterable[Recorded]) -> Iterator[History]:
     if isinstance(histories, History):
         yield histories
     elif isinstance(histories, Mapping):
@@ -135,7 +142,7 @@ def read_histories(histories: Recorded | Iterable[Recorded]) -> Iterator[History
             yield History.of("", several)  # type: ignore[arg-type]  # one event is as good as the type of all
             return
         for one in several:
-            yield from read_histories(one)  # type: ignore[arg-type]  # no events, as was just looked at
+            yield from _read(one)  # type: ignore[arg-type]  # no events, as was just looked at
 
 
 def check(

@@ -152,7 +152,7 @@ class Turn:
 
     def suspend(self, cell: Cell, reason: str, batch: Batch, now_ms: int) -> None:
         """Hold a running run. Its code goes, and comes back by replay when it is resumed."""
-        self._close_machine(cell)
+        cell.close()
         event_id = _run(cell).last_event_id + 1
         self._append(cell, WorkflowSuspended(event_id, now_ms, _writable(reason)), batch)
 
@@ -182,7 +182,7 @@ class Turn:
         except _BROKEN as error:
             reason = f"the handler of query {query.query!r} raised {_told(error, machine)}"
             # Where it was broken off nobody knows; a replay brings the code back as it was.
-            self._close_machine(cell)
+            cell.close()
             return NULL, reason
 
     def break_off(
@@ -197,14 +197,8 @@ class Turn:
     ) -> None:
         """Block a run whose turn could not be taken: its code goes, and comes back by replay when it is tried again."""
         reason = _told(error, cell.machine)
-        self._close_machine(cell)
+        cell.close()
         self._block(cell, reason, batch, now_ms, source, record)
-
-    @staticmethod
-    def _close_machine(cell: Cell) -> None:
-        if cell.machine is not None:
-            cell.machine.close()
-            cell.machine = None
 
     def time_out(self, cell: Cell, batch: Batch, now_ms: int) -> None:
         """End a blocked or suspended run whose time is over."""
