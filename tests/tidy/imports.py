@@ -20,6 +20,7 @@ LOWER_PACKAGES: dict[str, set[str]] = {
     "weft.log": {"weft.errors"},
     "weft.topics": {"weft.errors", "weft.log"},
     "weft.core": {"weft.errors", "weft.records"},
+    "weft.hitl": {"weft.errors"},
     "weft.lint": {"weft.errors"},
 }
 """Packages that may import these of ours only. Any other may import its own layer and the ones below."""

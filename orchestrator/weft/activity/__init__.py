@@ -2,6 +2,7 @@
 
 from weft.activity._definition import Activity, define
 from weft.activity._failure import to_activity_error, to_failure
+from weft.activity._helpers import ToolCall, human_activity, llm_activity, tool_activity
 from weft.activity._info import (
     ActivityInfo,
     Pulse,
@@ -19,13 +20,17 @@ __all__ = [
     "Pulse",
     "Retry",
     "Timeouts",
+    "ToolCall",
     "current",
     "current_pulse",
     "define",
     "heartbeat",
+    "human_activity",
     "info",
     "is_cancelled",
+    "llm_activity",
     "to_activity_error",
     "to_failure",
     "to_ms",
+    "tool_activity",
 ]

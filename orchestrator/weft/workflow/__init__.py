@@ -9,6 +9,7 @@ from weft.workflow._lines import running_line
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._loop import leave_loop
 from weft.workflow._machine import ACTIVATIONS, Machine
+from weft.workflow._questions import OpenQuestion, Questions
 from weft.workflow._saga import Saga
 from weft.workflow._scope import CancelScope
 
@@ -21,6 +22,8 @@ __all__ = [
     "Guard",
     "History",
     "Machine",
+    "OpenQuestion",
+    "Questions",
     "Saga",
     "TurnInterrupted",
     "Workflow",

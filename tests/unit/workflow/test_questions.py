@@ -1,0 +1,176 @@
+"""People asked by a workflow, in virtual time: the question is in the run, whatever happens to workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from weft import activity, workflow
+from weft.errors import WorkflowFailedError
+from weft.hitl import InteractionRequest, Policy
+from weft.testing import Environment, Handle, crash_everywhere
+from weft.workflow import Questions
+
+POLICIES = (Policy("publish", confidence_min=0.8, risk_max="irreversible", name="sure"),)
+DAY = timedelta(days=1)
+
+
+@activity.define(retry=activity.Retry(max_attempts=1))
+async def tell(request: InteractionRequest) -> None: ...
+
+
+@workflow.define
+async def publish(ctx: workflow.Context, confidence: float) -> list[str]:
+    people = Questions(ctx, notify=tell, policies=POLICIES, timeout=7 * DAY, remind_every=2 * DAY)
+    request = InteractionRequest("Publish it?", tool_name="publish", confidence=confidence)
+    try:
+        answer = await people.ask(request)
+    except TimeoutError as error:
+        return [str(error)]
+    return [answer.decision, answer.by, answer.request_id]
+
+
+def answer_late(_env: Environment, run: Handle[Any]) -> None:
+    run.signal("hitl-1", {"decision": "approve", "by": "Grace"}, after=5 * DAY)
+
+
+@pytest.mark.requirement("R2-31")
+def test_question_waits_for_days_and_reminds_until_it_is_answered(env: Environment) -> None:
+    run = env.start(publish, 0.5)
+    answer_late(env, run)
+    assert run.result() == ["approve", "Grace", "hitl-1"]
+    assert env.elapsed == 5 * DAY
+    times = [call.time - env.calls(tell)[0].time for call in env.calls(tell)]
+    assert times == [0 * DAY, 2 * DAY, 4 * DAY]
+    (request,) = env.calls(tell)[0].arguments
+    assert (request.id, request.description) == ("hitl-1", "Publish it?")
+    assert run.untaken_signals == []
+
+
+@pytest.mark.requirement("R1-28", "R2-31")
+def test_question_is_asked_and_answered_the_same_when_its_worker_crashes_anywhere() -> None:
+    assert crash_everywhere(publish, 0.5, play=answer_late) == ["approve", "Grace", "hitl-1"]
+
+
+@pytest.mark.requirement("R2-31")
+def test_nobody_is_asked_when_a_policy_approves(env: Environment) -> None:
+    assert env.start(publish, 0.8).result() == ["approve", "policy sure", "hitl-1"]
+    assert env.calls(tell) == []
+    assert env.elapsed == timedelta(0)
+
+
+@pytest.mark.requirement("R2-31")
+def test_question_ends_with_a_timeout_when_nobody_answers(env: Environment) -> None:
+    assert env.start(publish, 0.5).result() == [
+        "nobody answered question 'hitl-1' within 7 days, 0:00:00"
+    ]
+    assert env.elapsed == 7 * DAY
+
+
+def test_what_is_no_answer_is_passed_over(
+    env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = env.start(publish, 0.5)
+    run.signal("hitl-1", {"decision": "perhaps"}, after=DAY)
+    run.signal("hitl-1", {"decision": "reject", "by": "Ada"}, after=2 * DAY)
+    with caplog.at_level(logging.WARNING, "weft.workflow"):
+        assert run.result() == ["reject", "Ada", "hitl-1"]
+    assert "no answer to question 'hitl-1'" in caplog.text
+    assert "perhaps" in caplog.text
+
+
+def test_question_stays_open_when_nobody_can_be_told(
+    env: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    env.fake(tell, ConnectionError("the chat is down"))
+    run = env.start(publish, 0.5)
+    answer_late(env, run)
+    with caplog.at_level(logging.WARNING, "weft.workflow"):
+        assert run.result() == ["approve", "Grace", "hitl-1"]
+    assert "nobody could be told of question 'hitl-1'" in caplog.text
+
+
+def test_answer_is_taken_when_telling_takes_longer_than_it(env: Environment) -> None:
+    env.fake(tell, takes=timedelta(minutes=9))
+    run = env.start(publish, 0.5)
+    run.signal("hitl-1", {"decision": "approve"}, after=timedelta(minutes=1))
+    assert run.result() == ["approve", "", "hitl-1"]
+    assert env.elapsed == timedelta(minutes=1)
+
+
+@workflow.define
+async def two_at_once(ctx: workflow.Context) -> list[str]:
+    people = Questions(ctx)
+    answers = await asyncio.gather(
+        people.ask(InteractionRequest("Left?")),
+        people.ask(InteractionRequest("Right?", id="right", timeout=DAY)),
+    )
+    return [answer.decision for answer in answers]
+
+
+@pytest.mark.requirement("R2-31")
+def test_query_tells_what_is_open_and_until_when(env: Environment) -> None:
+    run = env.start(two_at_once)
+    left, right = run.query("questions")
+    assert (left["request"]["id"], left["request"]["description"]) == ("hitl-1", "Left?")
+    assert left["due"] is None
+    assert (right["request"]["id"], right["asked"]) == ("right", "2026-01-01T00:00:00Z")
+    assert right["due"] == "2026-01-02T00:00:00Z"
+    run.signal("right", {"decision": "reject"})
+    assert [each["request"]["id"] for each in run.query("questions")] == ["hitl-1"]
+    run.signal("hitl-1", {"decision": "approve"}, after=400 * DAY)
+    assert run.result() == ["approve", "reject"]
+
+
+def test_question_is_refused_when_its_id_was_asked_under_before(env: Environment) -> None:
+    @workflow.define
+    async def twice(ctx: workflow.Context) -> None:
+        people = Questions(ctx, notify="tell_the_boss")
+        for _ in range(2):
+            await people.ask(InteractionRequest("Sure?", id="sure"))
+
+    env.fake("tell_the_boss")
+    run = env.start(twice)
+    run.signal("sure", {"decision": "approve"})
+    with pytest.raises(WorkflowFailedError, match="question 'sure' was asked before"):
+        run.result()
+
+
+def test_question_is_refused_when_it_cannot_be_written(env: Environment) -> None:
+    @workflow.define
+    async def unwritable(ctx: workflow.Context) -> None:
+        await Questions(ctx).ask(InteractionRequest(input={"file": object()}))
+
+    with pytest.raises(WorkflowFailedError, match="cannot be stored"):
+        env.start(unwritable).result()
+
+
+@pytest.mark.parametrize(
+    "options,text",
+    [
+        ({"notify": len}, "notify is an activity, or the name of one"),
+        ({"remind_every": 0}, "remind_every must be longer than zero"),
+        ({"timeout": -1}, "timeout must be a finite duration"),
+    ],
+)
+def test_questions_are_refused_when_an_option_is_wrong(
+    env: Environment, options: dict[str, Any], text: str
+) -> None:
+    @workflow.define
+    async def wrong(ctx: workflow.Context) -> None:
+        Questions(ctx, **options)
+
+    with pytest.raises(WorkflowFailedError, match=text):
+        env.start(wrong).result()
+
+
+def test_question_is_closed_when_the_workflow_is_cancelled_while_it_waits(env: Environment) -> None:
+    run = env.start(publish, 0.5)
+    run.cancel(after=DAY)
+    assert run.wait() == "cancelled"
+    env.advance(7 * DAY)
+    assert len(env.calls(tell)) == 1, "and nobody is reminded any more"
