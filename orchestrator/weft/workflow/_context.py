@@ -120,6 +120,42 @@ class BaseContext:
             )
         self._machine.set_status(data)
 
+    def on_query(self, name: str) -> Callable[[F], F]:
+        """`@ctx.on_query("progress")`: the function below answers that query, with what `client` gets as JSON.
+
+        It takes nothing, or one value, of its hint. It is called between this workflow's steps and may only look: what
+        it would change is not in the history, and is lost.
+        """
+
+        def register(function: F) -> F:
+            self._machine.on_query(name, function)
+            return function
+
+        return register
+
+    def on_signal(self, name: str) -> Callable[[F], F]:
+        """`@ctx.on_signal("cancel_line")`: the function below is called for every signal of that name, in order.
+
+        Also for those that came before, as soon as this code waits. It takes nothing, or the payload as its hint. An
+        async one (or, as in a generator workflow, a generator) may do all that the workflow may, in a task of its own
+        beside the main code. What it raises fails the run: the main code is cancelled and cleans up first. So does a
+        payload that is not of the hint (SignalPayloadError); take `Any` to look at it yourself. A name has one handler,
+        the last; `receive_signal` of that name is refused.
+        """
+
+        def register(function: F) -> F:
+            self._machine.on_signal(name, function)
+            return function
+
+        return register
+
+    def all_handlers_finished(self) -> bool:
+        """Whether no handler of a signal is under way: `await ctx.wait_condition(ctx.all_handlers_finished)`.
+
+        A run ends with its main code. Handlers that still wait for something go no further then, and a warning says so.
+        """
+        return self._machine.handlers.are_finished
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
 
@@ -205,19 +241,6 @@ class Context(BaseContext):
         if timeout is not None:
             future.give_up_after(seconds_of(timeout, "timeout"))
         return future
-
-    def on_query(self, name: str) -> Callable[[F], F]:
-        """`@ctx.on_query("progress")`: the function below answers that query, with what `client` gets as JSON.
-
-        It takes nothing, or one value, of its hint. It is called between this workflow's steps and may only look: what
-        it would change is not in the history, and is lost.
-        """
-
-        def register(function: F) -> F:
-            self._machine.on_query(name, function)
-            return function
-
-        return register
 
     def saga(self) -> Saga:
         """`async with ctx.saga() as saga`: what `saga.on_failure` was told is undone, last first, if the block fails.

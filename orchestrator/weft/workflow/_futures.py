@@ -184,7 +184,7 @@ class SignalFuture(PatientFuture):
         try:
             value = self._decode(signal.payload)
         except Exception as error:  # noqa: BLE001  # a user's type may check its values in any way
-            self.set_exception(_unfit(signal, error))
+            self.set_exception(unfit_signal(signal, error))
         else:
             self.set_result(value)
 
@@ -192,7 +192,8 @@ class SignalFuture(PatientFuture):
         self._machine.stop_receiving(self)
 
 
-def _unfit(signal: SignalReceived, error: Exception) -> SignalPayloadError:
+def unfit_signal(signal: SignalReceived, error: Exception) -> SignalPayloadError:
+    """The error for a signal whose payload is not what its receiver takes."""
     which = f"signal {signal.name!r}" + (
         f" with ID {signal.signal_id!r}" if signal.signal_id else ""
     )

@@ -55,10 +55,10 @@ from weft.workflow._guard import (
     Guard,
     TurnInterrupted,
 )
+from weft.workflow._handlers import Handlers, SignalHandler, refuse_two_ways
 from weft.workflow._history import History, ReadHistory, read_nothing
 from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
-from weft.workflow._queries import QueryHandler
 
 if TYPE_CHECKING:
     from weft.workflow._definition import Workflow
@@ -108,8 +108,9 @@ class Machine:
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._receivers: dict[str, deque[SignalFuture]] = {}
         self._conditions: list[ConditionFuture] = []
-        self._queries: dict[str, QueryHandler] = {}
-        self._is_queried = False
+        self.handlers = Handlers(self)
+        self._onlooker = ""
+        """Who may only look at what there is, while it is asked."""
         self._patched: dict[str, bool] = {}
         """What the code was told about each patch that it asked for."""
         self._recorded_patches: frozenset[str] = frozenset()
@@ -120,8 +121,8 @@ class Machine:
         self._event_id = 0
         """Of the event that is being handled."""
         self._fetch = fetch
-        self._unfetched: list[tuple[SignalFuture, SignalReceived]] = []
-        """Signals that the code has just taken and whose payloads lie in the store."""
+        self._unfetched: list[tuple[SignalFuture | SignalHandler, SignalReceived]] = []
+        """Signals that the code has taken, handed over when it rests: their payloads may lie in the store."""
 
     # Events in, commands out.
 
@@ -185,16 +186,16 @@ class Machine:
         Raises QueryError when there is none, or its value or answer cannot be; whatever the handler raises; and
         TurnTimeoutError when it does not end: the machine is of no use then.
         """
-        handler = self._queries.get(name)
+        handler = self.handlers.queries.get(name)
         if handler is None:
-            known = ", ".join(sorted(self._queries)) or "none"
+            known = ", ".join(sorted(self.handlers.queries)) or "none"
             raise QueryError(f"its code answers no query {name!r} (it answers: {known})")
         answers: list[Payload] = []
-        self._is_queried = True
+        self._onlooker = "the handler of a query"
         try:
             self._guard.call(lambda: answers.append(handler.answer(payload)))
         finally:
-            self._is_queried = False
+            self._onlooker = ""
         return answers[0]
 
     def close(self) -> None:
@@ -208,7 +209,7 @@ class Machine:
         self._timers.clear()
         self._receivers.clear()
         self._conditions.clear()
-        self._queries.clear()
+        self.handlers.part()
         self._read_history, self._past = read_nothing, []
         self._main = None
         self.loop.part()
@@ -218,7 +219,8 @@ class Machine:
         self._run()
 
     def _hand_over(
-        self, signals: Sequence[tuple[SignalFuture, SignalReceived, SignalReceived]]
+        self,
+        signals: Sequence[tuple[SignalFuture | SignalHandler, SignalReceived, SignalReceived]],
     ) -> None:
         """Resolve futures with (as it was told, as it stands on the log) signals; whatever is given up stays."""
         given_up = []
@@ -228,6 +230,8 @@ class Machine:
                 future.resolve(told)
             elif receivers:
                 receivers.popleft().resolve(told)
+            elif signal.name in self.handlers.signals:
+                self.handlers.signals[signal.name].take(told)
             else:
                 given_up.append(signal)
         for signal in reversed(given_up):
@@ -266,8 +270,7 @@ class Machine:
         self, activity: Activity[Any, Any] | str, data: Payload, decode: Callable[[Payload], Any]
     ) -> ActivityFuture:
         """Ask for an activity. `decode` turns its result into what the code sees."""
-        if self._is_queried:
-            raise _only_looking("call an activity")
+        self._refuse_onlooker("call an activity")
         self._command_id += 1
         activity_id = self._command_id
         name = activity if isinstance(activity, str) else activity.name
@@ -283,8 +286,9 @@ class Machine:
 
     def receive_signal(self, name: str, hint: Any) -> SignalFuture:
         """The next signal of that name: one that is there already, or the first to come."""
-        if self._is_queried:
-            raise _only_looking("receive a signal")
+        self._refuse_onlooker("receive a signal")
+        if name in self.handlers.signals:
+            raise refuse_two_ways(name)
         future = SignalFuture(self, name, decoder(hint))
         buffered = self._signals.get(name)
         if buffered:
@@ -304,8 +308,7 @@ class Machine:
 
     def wait_condition(self, condition: Callable[[], object]) -> ConditionFuture:
         """Done at once if it is met, else after the step of the code that makes it true."""
-        if self._is_queried:
-            raise _only_looking("wait")
+        self._refuse_onlooker("wait")
         future = ConditionFuture(self, condition)
         if not future.look():
             self._conditions.append(future)
@@ -313,11 +316,20 @@ class Machine:
 
     def on_query(self, name: str, function: Callable[..., Any]) -> None:
         """From now on this function answers that query."""
-        self._queries[name] = QueryHandler(name, function)
+        self.handlers.on_query(name, function)
+
+    def on_signal(self, name: str, function: Callable[..., Any]) -> None:
+        """This function is called for the signals of that name: those that came before first, once the code rests."""
+        self._refuse_onlooker("take signals")
+        if self._receivers.get(name):
+            raise refuse_two_ways(name)
+        handler = self.handlers.on_signal(name, function)
+        for signal in self._signals.pop(name, ()):
+            handler.expect()
+            self._unfetched.append((handler, signal))
 
     def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
-        if self._is_queried:
-            raise _only_looking("wait")
+        self._refuse_onlooker("wait")
         self._command_id += 1
         if not self._ended:
             self._timers[self._command_id] = fire
@@ -343,8 +355,7 @@ class Machine:
 
     def set_status(self, value: Payload) -> None:
         """What the code says of itself from now on."""
-        if self._is_queried:
-            raise _only_looking("set the status")
+        self._refuse_onlooker("set the status")
         self.custom_status = value
 
     def patched(self, patch_id: str) -> bool:
@@ -354,8 +365,7 @@ class Machine:
         that knew of no change. Who comes here for the first time takes the new way, and leaves the mark.
         """
         if patch_id not in self._patched:
-            if self._is_queried:
-                raise _only_looking("be the first to ask for a patch")
+            self._refuse_onlooker("be the first to ask for a patch")
             is_recorded = patch_id in self._recorded_patches
             self._patched[patch_id] = is_recorded or not self.replaying
             if not (is_recorded or self.replaying or self._ended):
@@ -376,8 +386,9 @@ class Machine:
 
     @property
     def awaited_signals(self) -> list[str]:
-        """The names of the signals that the code waits for."""
-        return sorted(name for name, receivers in self._receivers.items() if receivers)
+        """The names of the signals that the code waits for, or has handlers for."""
+        received = {name for name, receivers in self._receivers.items() if receivers}
+        return sorted(received.union(self.handlers.signals))
 
     @property
     def untaken_signals(self) -> list[str]:
@@ -387,6 +398,10 @@ class Machine:
     def line_of(self, error: BaseException) -> str:
         """Where the user's code was when this was raised; when it was not there, where the code waits."""
         return raised_line(error) or self.code_line()
+
+    def _refuse_onlooker(self, wanted: str) -> None:
+        if self._onlooker:
+            raise UsageError(f"{self._onlooker} may only look at what there is, not {wanted}")
 
     def _ask(self, command: Command, key: int | str) -> None:
         if len(self._commands) >= COMMANDS_MAX:
@@ -406,7 +421,7 @@ class Machine:
         if isinstance(event, ActivityCompleted):
             return event.activity_id in self._activities
         if isinstance(event, SignalReceived):
-            return bool(self._receivers.get(event.name))
+            return event.name in self.handlers.signals or bool(self._receivers.get(event.name))
         return True
 
     def _fetched(self, event: E, name: str) -> E:
@@ -438,6 +453,10 @@ class Machine:
             fire()
 
     def _signal_received(self, event: SignalReceived) -> None:
+        handler = self.handlers.signals.get(event.name)
+        if handler is not None:
+            handler.take(event)
+            return
         receivers = self._receivers.get(event.name)
         if receivers:
             receivers.popleft().resolve(event)
@@ -446,14 +465,22 @@ class Machine:
 
     def _cancelled(self, event: CancelRequested) -> None:
         self._cancel_requested = True
-        if self._main is not None:
-            self._main.cancel(event.reason or "the workflow was cancelled")
+        self.cancel_main(event.reason or "the workflow was cancelled")
+
+    def cancel_main(self, why: str) -> None:
+        """Ask the main code to end; it may clean up first."""
+        if self._main is not None and not self._ended:
+            self._main.cancel(why)
 
     def _end(self, main: asyncio.Task[Any]) -> None:
         self._commands[0] = self._outcome(main)
         self._ended = True
+        self.handlers.ended()
 
     def _outcome(self, main: asyncio.Task[Any]) -> Command:
+        failure = self.handlers.failure
+        if failure is not None:
+            return FailWorkflow(to_failure(_with_cleanup(failure, main)))
         if main.cancelled():
             if self._cancel_requested:
                 return CancelWorkflowDone()
@@ -467,8 +494,14 @@ class Machine:
             return FailWorkflow(to_failure(problem))
 
 
-def _only_looking(what: str) -> UsageError:
-    return UsageError(f"the handler of a query may only look at what there is, not {what}")
+def _with_cleanup(failure: Exception, main: asyncio.Task[Any]) -> BaseException:
+    """What a handler raised; or what the main code raised while it cleaned up because of that, with it as the cause."""
+    error = None if main.cancelled() else main.exception()
+    if error is None:
+        return failure
+    if error.__cause__ is None and error is not failure:
+        error.__cause__ = failure
+    return error
 
 
 def _schedule(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.property.corpus import activities, endings, generators, signals, tasks, times
+from tests.property.corpus import activities, endings, generators, handlers, signals, tasks, times
 
 SHAPES = [
     shape
-    for module in (activities, tasks, times, signals, endings, generators)
+    for module in (activities, tasks, times, signals, handlers, endings, generators)
     for shape in module.SHAPES
 ]

@@ -112,3 +112,18 @@ async def progressing(ctx: workflow.Context, count: int) -> int:
         await ctx.receive_signal("next")
         done += 1
     return done
+
+
+@workflow.define
+async def collecting(ctx: workflow.Context, count: int) -> list[int]:
+    """Its handler takes its time."""
+    weights: list[int] = []
+
+    @ctx.on_signal("order")
+    async def order(name: str) -> None:
+        weights.append(await ctx.execute_activity(weigh, name))
+        await ctx.sleep(timedelta(days=1))
+
+    await ctx.wait_condition(lambda: len(weights) == count)
+    await ctx.wait_condition(ctx.all_handlers_finished)
+    return weights

@@ -29,10 +29,16 @@ def approve(env: Environment, run: Handle[Any]) -> None:
     run.signal("approval", "Grace", after=timedelta(days=31))
 
 
+def order(_: Environment, run: Handle[Any]) -> None:
+    run.signal("order", "lamp")
+    run.signal("order", "desk lamp", after=60)
+
+
 @pytest.mark.requirement("R1-28", "R2-42")
 def test_workflow_comes_through_a_crash_at_every_event() -> None:
     assert crash_everywhere(flows.approved, "lamp", play=approve) == "Grace 5"
     assert crash_everywhere(flows.buy, "lamp") == "100 4 40"
+    assert crash_everywhere(flows.collecting, 2, play=order) == [4, 9]
 
 
 def test_each_event_has_its_crash_and_all_of_them_once_more(

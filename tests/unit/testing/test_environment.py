@@ -286,6 +286,19 @@ def test_result_names_the_signal_and_the_line_when_nobody_sends_it(env: Environm
     assert run.result() == "there"
 
 
+def test_handlers_of_signals_take_virtual_time(env: Environment) -> None:
+    run = env.start(flows.collecting, 2)
+    run.signal("order", "lamp", after=60)
+    with pytest.raises(StuckError, match="waits for signal 'order' "):
+        run.result()
+    run.signal("order", "desk lamp", after=60)
+    assert run.result() == [4, 9]
+    assert env.elapsed == timedelta(days=2, seconds=120), (
+        "the first day passed while it was waited for"
+    )
+    assert run.untaken_signals == []
+
+
 def test_result_gives_up_when_a_workflow_goes_round_for_ever(
     env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

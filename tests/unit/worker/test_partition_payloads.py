@@ -371,6 +371,38 @@ def test_stored_signals_keep_their_order_when_the_code_takes_and_gives_them_up(
     assert sorted(decode_payload(ending.result)) == ["0", "1", "2"]
 
 
+@workflow.define
+async def handling(ctx: Context) -> Any:
+    """A signal that is given up in the step that took it goes to the handler, before those that came after it."""
+    lines: list[str] = []
+    await ctx.receive_signal("go")
+    ctx.receive_signal("line").cancel()
+
+    @ctx.on_signal("line")
+    def line(text: str) -> None:
+        lines.append(text[0])
+
+    await ctx.wait_condition(lambda: len(lines) == 4)
+    return lines
+
+
+def test_handler_is_given_stored_signals_in_the_order_of_their_coming(
+    serve: Serve, payloads: Payloads
+) -> None:
+    served = serve(handling, payloads=payloads)
+    served.start("handling")
+    large = [set_aside(payloads, f"{number}{LARGE}") for number in (0, 1, 3)]
+    first, second, last = large
+    for payload in (first, second, encode_payload("2")):
+        served.turn(served.signals(SignalWorkflow("line", payload)))
+    served.signal("go")
+    served.take_over()
+    served.turn(served.signals(SignalWorkflow("line", last)))
+    ending = served.history()[-1]
+    assert isinstance(ending, WorkflowCompleted)
+    assert decode_payload(ending.result) == ["0", "1", "2", "3"]
+
+
 class Hurried:
     """A guard as the worker has it: it counts how long it was inside, and what was fetched meanwhile."""
 
