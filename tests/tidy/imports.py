@@ -27,12 +27,13 @@ LOWER_PACKAGES: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"weft.log.kafka"},
-    "sqlite3": {"weft.log.embedded"},
+    "sqlite3": {"weft.log.embedded", "weft.stores"},
     "fsspec": {"weft.payloads"},
     "pydantic": {"weft.codec", "weft.cli", "weft.worker"},
     "pydantic_settings": {"weft.cli", "weft.worker"},
     "typer": {"weft.cli"},
     "rich": {"weft.cli"},
+    "opentelemetry": {"weft.executor"},
     "prometheus_client": {"weft.metrics", "weft.worker"},
     "msgspec": {"weft"},
     "pytest": {"weft.pytest_plugin"},

@@ -62,7 +62,7 @@ def test_every_restricted_package_exists() -> None:
         ("weft.worker", "import confluent_kafka", "only weft.log.kafka may"),
         ("weft.log.kafkaesque", "import confluent_kafka", "only weft.log.kafka may"),
         ("weft.log", "from confluent_kafka.admin import AdminClient", "only weft.log.kafka may"),
-        ("weft.log._api", "import sqlite3", "only weft.log.embedded may"),
+        ("weft.log._api", "import sqlite3", "only weft.log.embedded, weft.stores may"),
         ("weft.records", "import pydantic", "only weft.cli, weft.codec, weft.worker may"),
         ("weft.worker", "import requests", "not a library that the distribution depends on"),
         ("weft.worker", "from weft.log._api import Log", "a private module of weft.log"),

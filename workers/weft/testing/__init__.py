@@ -10,6 +10,7 @@ from weft.testing._errors import CrashError, StuckError
 from weft.testing._fakes import Call
 from weft.testing._handle import Handle
 from weft.testing._replay import History, check, read_histories, replay
+from weft.testing._store_contract import StoreContract, state_of
 
 __all__ = [
     "Call",
@@ -17,9 +18,11 @@ __all__ = [
     "Environment",
     "Handle",
     "History",
+    "StoreContract",
     "StuckError",
     "check",
     "crash_everywhere",
     "read_histories",
     "replay",
+    "state_of",
 ]

@@ -1,0 +1,60 @@
+"""Executors: one contract for running workflows, whoever runs them: `from weft import executor`."""
+
+from weft.executor._contract import (
+    DurableExecutor,
+    Middleware,
+    WorkflowFunction,
+    WorkflowHandle,
+    WorkflowStore,
+    apply_middleware,
+)
+from weft.executor._errors import ExecutorError, FencedStoreError, StoreError
+from weft.executor._hooks import Hooks, compose_hooks
+from weft.executor._registry import Config, Factory, new, providers, register
+from weft.executor._retry import RetryPolicy, compute_interval, default_retry_policy, retry
+from weft.executor._signals import InMemorySignalChannel, SignalChannel
+from weft.executor._types import (
+    ZERO_TIME,
+    EventType,
+    HistoryEvent,
+    Signal,
+    WorkflowFilter,
+    WorkflowOptions,
+    WorkflowState,
+    WorkflowStatus,
+    cursor_of,
+)
+
+__all__ = [
+    "ZERO_TIME",
+    "Config",
+    "DurableExecutor",
+    "EventType",
+    "ExecutorError",
+    "Factory",
+    "FencedStoreError",
+    "HistoryEvent",
+    "Hooks",
+    "InMemorySignalChannel",
+    "Middleware",
+    "RetryPolicy",
+    "Signal",
+    "SignalChannel",
+    "StoreError",
+    "WorkflowFilter",
+    "WorkflowFunction",
+    "WorkflowHandle",
+    "WorkflowOptions",
+    "WorkflowState",
+    "WorkflowStatus",
+    "WorkflowStore",
+    "apply_middleware",
+    "compose_hooks",
+    "compute_interval",
+    "cursor_of",
+    "default_retry_policy",
+    "new",
+    "providers",
+    "register",
+    "retry",
+]
