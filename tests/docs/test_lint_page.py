@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_readme import Shell
+from tests.support.documents import ROOT, Shell, blocks
 from weft.lint import RULES, lint
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "lint.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+BLOCKS = blocks(PAGE)
 HOOK = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.documents import ROOT, Shell, blocks, commands
 from tests.support.workers import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", README, re.DOTALL))
-SCRIPTS = Path(sys.executable).parent
+BLOCKS = blocks(README)
 ADDRESS = "127.0.0.1:19092"
-
-
-def commands(block: str) -> list[list[str]]:
-    """The shell lines of a block, without their comments."""
-    return [
-        words for line in BLOCKS[block].splitlines() if (words := shlex.split(line, comments=True))
-    ]
-
-
-class Shell:
-    """A folder and an environment in which the README's commands run as they are typed."""
-
-    def __init__(self, folder: Path, **env: str) -> None:
-        self.folder = folder
-        self.env = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **env}
-        if "WEFT_KAFKA" not in env:
-            self.env.pop("WEFT_KAFKA", None)
-
-    def run(self, words: list[str]) -> str:
-        done = subprocess.run(
-            words,
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    @contextmanager
-    def running(self, words: list[str]) -> Iterator[None]:
-        process = subprocess.Popen(words, cwd=self.folder, env=self.env)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
@@ -86,7 +41,7 @@ def test_hello_runs_on_the_embedded_log_when_it_is_typed_as_in_the_readme(tmp_pa
     example = (ROOT / "examples/hello/hello.py").read_text()
     assert _without_blank_lines(BLOCKS["hello"]) in _without_blank_lines(example)
     shell = Shell(tmp_path)
-    dev, start = commands("dev")
+    dev, start = commands(BLOCKS["dev"])
     with shell.running(dev):
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         assert "Hello, Ada!" in shell.run(start)
@@ -148,7 +103,7 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
         (tmp_path / f"{name}.py").write_text(code)
     nobody = (tmp_path / "producer.py").read_text().replace("order-1", "order-3")
     (tmp_path / "nobody.py").write_text(nobody)
-    up, export, create, worker, start = commands("kafka")
+    up, export, create, worker, start = commands(BLOCKS["kafka"])
     assert up == ["make", "kafka-up"]
     assert export == ["export", f"WEFT_KAFKA={ADDRESS}"]
     shell.run(create)
@@ -176,7 +131,7 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
 def check_troubles(shell: Shell) -> None:
     """A signal for nobody is put aside, and reaches its workflow when that is there."""
     shell.run([sys.executable, "nobody.py"])
-    blocked, unblock, doctor, listing, show, replay, replay_all = commands("troubles")
+    blocked, unblock, doctor, listing, show, replay, replay_all = commands(BLOCKS["troubles"])
     wait_until(lambda: "no workflow 'order-3'" in shell.run(listing), "it is put aside")
     assert "1 dead letters in the last hour." in shell.run(doctor)
     (letter,) = json.loads(shell.run([*listing, "--json"]))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.test_readme import Shell
+from tests.support.documents import ROOT, Shell, blocks, commands
 from tests.support.workers import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+BLOCKS = blocks(PAGE)
 TESTS = ("first", "fakes", "crash", "replay")
 
 
@@ -28,7 +26,7 @@ def test_page_runs_as_it_is_typed(tmp_path: Path) -> None:
     code = "\n".join(BLOCKS[name] for name in TESTS)
     (tmp_path / "test_shop.py").write_text(code, encoding="utf-8")
     shell = Shell(tmp_path)
-    make, download, gate = (line.partition("#")[0].split() for line in BLOCKS["gate"].splitlines())
+    make, download, gate = commands(BLOCKS["gate"])
     with shell.running(["weft", "dev", "shop.py"]):
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         order = '{"id": "order-1", "cents": 4200}'
