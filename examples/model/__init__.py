@@ -1,0 +1,1 @@
+"""A model server's stand-in, and the client that the examples ask it with."""
