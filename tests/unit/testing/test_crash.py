@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,29 @@ def test_workflow_comes_through_a_crash_at_every_event() -> None:
     assert crash_everywhere(flows.approved, "lamp", play=approve) == "Grace 5"
     assert crash_everywhere(flows.buy, "lamp") == "100 4 40"
     assert crash_everywhere(flows.collecting, 2, play=order) == [4, 9]
+
+
+@workflow.define
+async def at_once(ctx: workflow.Context, count: int) -> list[int]:
+    gate = asyncio.Semaphore(count // 2)
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        async with gate:
+            await ctx.execute_activity(weigh, str(number))
+            order.append(number)
+
+    await asyncio.gather(*(one(number) for number in range(count)))
+    return order
+
+
+def test_what_ends_at_one_moment_ends_in_the_same_order_whatever_crashed() -> None:
+    """More than a second each, so that starts are noted, and other timers are set, in between."""
+
+    def play(env: Environment, _: object) -> None:
+        env.fake(weigh, 1, takes=30)
+
+    assert crash_everywhere(at_once, 10, play=play) == list(range(10))
 
 
 def test_each_event_has_its_crash_and_all_of_them_once_more(

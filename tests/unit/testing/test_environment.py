@@ -422,3 +422,15 @@ def test_long_history_is_whole_when_it_lies_in_pages(env: Environment) -> None:
     assert run.result() == sum(range(count))
     assert env._owner.head(run.id).page_count > 0
     assert [event.event_id for event in run.history] == list(range(1, 2 * count + 3))
+
+
+def test_status_of_its_own_is_told_as_it_stands(env: Environment) -> None:
+    @workflow.define
+    async def staged(ctx: workflow.Context) -> None:
+        await ctx.sleep(60)
+        ctx.set_status({"stage": 2})
+
+    run = env.start(staged)
+    assert run.custom_status is None
+    run.result()
+    assert run.custom_status == {"stage": 2}

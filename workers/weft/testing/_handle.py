@@ -76,6 +76,12 @@ class Handle(Generic[Out]):
         return self._environment._owner.head(self.id).reason
 
     @property
+    def custom_status(self) -> Any:
+        """What its code last gave to `ctx.set_status`, as JSON; None when it said nothing."""
+        self._environment.settle()
+        return decode_payload(self._environment._owner.head(self.id).custom_status)
+
+    @property
     def run_id(self) -> str:
         return self._environment._owner.head(self.id).run_id
 
