@@ -35,6 +35,7 @@ from weft.records import (
     ActivityRetryScheduled,
     ActivityScheduled,
     Event,
+    ForwardedRecord,
     Head,
     LifecycleEvent,
     Page,
@@ -273,6 +274,8 @@ def _inputs(world: World, _histories: Histories) -> Iterator[str]:
     moved: Counter[tuple[str, int, int]] = Counter()
     for record in world.recorder.facts(names.messages):
         message = decode_messages(record.value)
+        if not isinstance(message, ForwardedRecord):
+            continue
         moved[message.topic, message.partition, message.offset] += 1
     for record in world.recorder.facts(names.signals):
         place = (record.topic, record.partition, record.offset)

@@ -18,8 +18,8 @@ Any_ = st.SearchStrategy[Any]
 TOPIC_RECORDS: dict[str, tuple[type[Record], ...]] = {
     "signals": (*get_args(records.SignalsRecord), records.PlainSignal),
     "results": get_args(records.ResultsRecord),
-    "messages": (records.ForwardedRecord,),
-    "queries": (records.AwaitResult,),
+    "messages": get_args(records.MessagesRecord),
+    "queries": get_args(records.QueriesRecord),
     "state": get_args(records.StateRecord),
     "owners": (records.Claim,),
     "tasks": (records.ActivityTask,),

@@ -1,7 +1,7 @@
 """Activities: `from weft import activity`, then `@activity.define`."""
 
 from weft.activity._definition import Activity, define
-from weft.activity._failure import to_activity_error, to_failure
+from weft.activity._failure import to_activity_error, to_cause, to_failure
 from weft.activity._helpers import ToolCall, human_activity, llm_activity, tool_activity
 from weft.activity._info import (
     ActivityInfo,
@@ -30,6 +30,7 @@ __all__ = [
     "is_cancelled",
     "llm_activity",
     "to_activity_error",
+    "to_cause",
     "to_failure",
     "to_ms",
     "tool_activity",

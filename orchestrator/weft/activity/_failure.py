@@ -79,6 +79,20 @@ def _details(error: Failure, bytes_max: int) -> Payload:
     return details
 
 
+def to_cause(failure: FailureInfo | None) -> Failure | None:
+    """What a failure was caused by, for whoever gets its error."""
+    if failure is None:
+        return None
+    error = Failure(
+        failure.message,
+        type=failure.type,
+        details=decode_payload(failure.details),
+        non_retryable=failure.non_retryable,
+    )
+    error.__cause__ = to_cause(failure.cause)
+    return error
+
+
 def to_activity_error(failure: FailureInfo, *, activity: str, attempts: int) -> ActivityError:
     """What the workflow sees when an activity has failed for good."""
     error = ActivityError(

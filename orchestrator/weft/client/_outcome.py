@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from weft.activity import to_cause
 from weft.codec import decode_events, decode_payload
-from weft.errors import Failure, InvariantViolation, WorkflowFailedError
+from weft.errors import InvariantViolation, WorkflowFailedError
 from weft.records import (
     Event,
     FailureInfo,
@@ -60,18 +61,5 @@ def failed_error(workflow_id: str, reply: Reply) -> WorkflowFailedError:
         details=decode_payload(failure.details),
     )
     error.message = failure.message
-    error.__cause__ = _cause(failure.cause)
-    return error
-
-
-def _cause(failure: FailureInfo | None) -> Failure | None:
-    if failure is None:
-        return None
-    error = Failure(
-        failure.message,
-        type=failure.type,
-        details=decode_payload(failure.details),
-        non_retryable=failure.non_retryable,
-    )
-    error.__cause__ = _cause(failure.cause)
+    error.__cause__ = to_cause(failure.cause)
     return error

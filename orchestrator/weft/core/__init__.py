@@ -7,6 +7,7 @@ share it. The same code serves on Kafka, on the embedded log, in tests with a vi
 from weft.core._apply import apply, next_due_ms, rebuild
 from weft.core._commands import (
     CancelActivity,
+    CancelChild,
     CancelTimer,
     CancelWorkflowDone,
     Command,
@@ -17,14 +18,18 @@ from weft.core._commands import (
     LeaseExpired,
     RecordPatch,
     ScheduleActivity,
+    ScheduleChild,
+    SendSignal,
     StartTimer,
+    number_of,
 )
-from weft.core._decide import Decision, Input, decide, decide_commands, decide_start
+from weft.core._decide import Decision, Input, decide, decide_commands, decide_refusal, decide_start
 from weft.core._retry import is_retryable, retry_interval_ms
-from weft.core._run import OpenActivity, Run
+from weft.core._run import OpenActivity, OpenChild, Run
 
 __all__ = [
     "CancelActivity",
+    "CancelChild",
     "CancelTimer",
     "CancelWorkflowDone",
     "Command",
@@ -36,16 +41,21 @@ __all__ = [
     "Input",
     "LeaseExpired",
     "OpenActivity",
+    "OpenChild",
     "RecordPatch",
     "Run",
     "ScheduleActivity",
+    "ScheduleChild",
+    "SendSignal",
     "StartTimer",
     "apply",
     "decide",
     "decide_commands",
+    "decide_refusal",
     "decide_start",
     "is_retryable",
     "next_due_ms",
+    "number_of",
     "rebuild",
     "retry_interval_ms",
 ]

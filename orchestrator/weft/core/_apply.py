@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Any
 
+from weft.core._children import CHILD_FOLDS
 from weft.core._run import OpenActivity, Run
 from weft.errors import InvariantViolation
 from weft.records import (
@@ -91,8 +92,8 @@ def is_due_item(run: Run, due_ms: int, item_id: int) -> bool:
         return run.deadline_ms == due_ms
     if item_id in run.timers:
         return run.timers[item_id] == due_ms
-    activity = run.activities.get(item_id)
-    return activity is not None and activity.due_ms == due_ms
+    item = run.activities.get(item_id) or run.children.get(item_id)
+    return item is not None and item.due_ms == due_ms
 
 
 def _started(run: Run, event: WorkflowStarted) -> None:
@@ -100,6 +101,7 @@ def _started(run: Run, event: WorkflowStarted) -> None:
     run.workflow = event.workflow
     run.version = event.version
     run.request_id = event.request_id
+    run.parent = event.parent
     run.created_ms = event.time_ms
     run.timeout_ms = event.timeout_ms
     if event.timeout_ms:
@@ -262,6 +264,8 @@ def _end(run: Run, status: Any) -> None:
     run.activities = {}
     run.open_inline_count = run.leased_count = 0
     run.timers = {}
+    run.children = {}
+    run.sends = set()
     run.due_heap = []
     run.deferred = []
 
@@ -279,6 +283,7 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     TimerStarted: _timer_started,
     TimerFired: _timer_ended,
     TimerCancelled: _timer_ended,
+    **CHILD_FOLDS,
     WorkflowPatched: _patched,
     SignalReceived: _signal_received,
     CancelRequested: _cancel_requested,

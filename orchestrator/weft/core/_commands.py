@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from weft.records import FailureInfo, Payload, RetryPolicy
+from weft.records import FailureInfo, ParentClose, Payload, RetryPolicy
 
 # Built thousands of times a second; a slotted struct costs a seventh of a frozen dataclass.
 
@@ -39,6 +39,36 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     timer_id: int
 
 
+class ScheduleChild(msgspec.Struct, frozen=True, gc=False):
+    """An empty `namespace` is the run's own, an empty `version` the parent's where there is one."""
+
+    child_id: int
+    workflow: str
+    workflow_id: str
+    input: Payload
+    namespace: str
+    timeout_ms: int
+    retry: RetryPolicy
+    parent_close: ParentClose
+    version: str = ""
+
+
+class CancelChild(msgspec.Struct, frozen=True, gc=False):
+    child_id: int
+    reason: str = ""
+
+
+class SendSignal(msgspec.Struct, frozen=True, gc=False):
+    """An empty `namespace` is the run's own; with `child_id`, only that child of the run may have it."""
+
+    send_id: int
+    workflow_id: str
+    name: str
+    payload: Payload
+    namespace: str = ""
+    child_id: int = 0
+
+
 class RecordPatch(msgspec.Struct, frozen=True, gc=False):
     """The code takes the new way of this change."""
 
@@ -62,11 +92,23 @@ Command = (
     | CancelActivity
     | StartTimer
     | CancelTimer
+    | ScheduleChild
+    | CancelChild
+    | SendSignal
     | RecordPatch
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflowDone
 )
+
+
+def number_of(command: Command) -> int:
+    """Of what was asked for to be brought out: no two commands of a run have the same. 0 for others."""
+    if isinstance(command, ScheduleActivity):
+        return command.activity_id
+    if isinstance(command, ScheduleChild):
+        return command.child_id
+    return command.send_id if isinstance(command, SendSignal) else 0
 
 
 class Due(msgspec.Struct, frozen=True, gc=False):

@@ -11,8 +11,20 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 from weft.core._apply import next_due_ms
+from weft.core._children import (
+    Answer,
+    cancel_child,
+    child_done,
+    child_due,
+    child_failed,
+    child_running,
+    schedule_child,
+    send_signal,
+    signal_outcome,
+)
 from weft.core._commands import (
     CancelActivity,
+    CancelChild,
     CancelTimer,
     CancelWorkflowDone,
     Command,
@@ -23,7 +35,10 @@ from weft.core._commands import (
     LeaseExpired,
     RecordPatch,
     ScheduleActivity,
+    ScheduleChild,
+    SendSignal,
     StartTimer,
+    number_of,
 )
 from weft.core._retry import LOST_ATTEMPTS_MAX, is_retryable, retry_interval_ms
 from weft.core._run import OpenActivity, Run
@@ -41,10 +56,15 @@ from weft.records import (
     AttemptFailed,
     AttemptReleased,
     AttemptStarted,
+    Caller,
     CancelRequested,
     CancelWorkflow,
+    ChildDone,
+    ChildRunning,
     FailureInfo,
     HistoryEvent,
+    SignalDelivered,
+    SignalOutcome,
     SignalReceived,
     SignalWorkflow,
     StartWorkflow,
@@ -69,6 +89,9 @@ Input = (
     | AttemptFailed
     | AttemptStarted
     | AttemptReleased
+    | ChildRunning
+    | ChildDone
+    | SignalOutcome
     | LeaseExpired
     | Due
 )
@@ -89,7 +112,14 @@ _REASON_LENGTH_MAX = 8000
 """A reason stands in the head as long as the run, beside whatever else is there, and a head must fit its topic."""
 
 
-def decide_start(record: StartWorkflow, *, run_id: str, version: str, now_ms: int) -> Decision:
+def decide_start(
+    record: StartWorkflow,
+    *,
+    run_id: str,
+    version: str,
+    now_ms: int,
+    parent: Caller | None = None,
+) -> Decision:
     """The first event of a new run.
 
     Anybody may write a start: a timeout below zero is none, and one that no clock will see is cut to a millennium.
@@ -106,6 +136,7 @@ def decide_start(record: StartWorkflow, *, run_id: str, version: str, now_ms: in
                 record.input,
                 timeout_ms,
                 record.request_id,
+                parent,
             ),
         )
     )
@@ -129,6 +160,21 @@ def decide_commands(run: Run, commands: Sequence[Command], *, now_ms: int) -> De
         if type(command) is ScheduleActivity:
             effects.append(DispatchActivity(command.activity_id, 1))
     return Decision(events, effects)
+
+
+def decide_refusal(
+    run: Run, command: Command, failure: FailureInfo, *, now_ms: int
+) -> HistoryEvent | None:
+    """What was asked for and cannot be brought out fails for good; None when the code has given it up since."""
+    number = number_of(command)
+    activity, child = run.activities.get(number), run.children.get(number)
+    if activity is not None:
+        return _failed(run, activity, failure, now_ms)
+    if child is not None:
+        return child_failed(run, child, "not_started", failure, now_ms)
+    if number in run.sends:
+        return SignalDelivered(run.last_event_id + 1, now_ms, number, failure.message)
+    return None
 
 
 def _signal(run: Run, record: SignalWorkflow, now_ms: int, _draw: float) -> Decision:
@@ -256,8 +302,12 @@ def _fail_attempt(
 
 
 def _fail_activity(run: Run, activity: OpenActivity, failure: FailureInfo, now_ms: int) -> Decision:
+    return Decision((_failed(run, activity, failure, now_ms),))
+
+
+def _failed(run: Run, activity: OpenActivity, failure: FailureInfo, now_ms: int) -> ActivityFailed:
     """For good: the workflow sees it."""
-    failed = ActivityFailed(
+    return ActivityFailed(
         run.last_event_id + 1,
         now_ms,
         activity.activity_id,
@@ -265,7 +315,6 @@ def _fail_activity(run: Run, activity: OpenActivity, failure: FailureInfo, now_m
         activity.attempt,
         failure,
     )
-    return Decision((failed,))
 
 
 def _due(run: Run, _record: Due, now_ms: int, draw: float) -> Decision:
@@ -278,6 +327,8 @@ def _due(run: Run, _record: Due, now_ms: int, draw: float) -> Decision:
         return Decision((WorkflowTimedOut(event_id, now_ms, run.timeout_ms),))
     if item_id in run.timers:
         return Decision((TimerFired(event_id, now_ms, item_id),))
+    if item_id in run.children:
+        return Decision((child_due(run, run.children[item_id], now_ms),))
     return _activity_due(run, run.activities[item_id], now_ms, draw)
 
 
@@ -359,6 +410,18 @@ def _require_open(open_ids: Container[int], item_id: int, run: Run, command: Com
         )
 
 
+def _told(
+    answer: Callable[[Run, Any, int, float], Answer],
+) -> Callable[[Run, Any, int, float], Decision]:
+    """What another workflow says: at most one event."""
+
+    def decision(run: Run, message: Any, now_ms: int, draw: float) -> Decision:
+        event, dropped = answer(run, message, now_ms, draw)
+        return Decision(dropped=dropped) if event is None else Decision((event,))
+
+    return decision
+
+
 _DECISIONS: dict[type, Callable[[Run, Any, int, float], Decision]] = {
     SignalWorkflow: _signal,
     CancelWorkflow: _cancel,
@@ -367,6 +430,9 @@ _DECISIONS: dict[type, Callable[[Run, Any, int, float], Decision]] = {
     AttemptFailed: _attempt_failed,
     AttemptStarted: _attempt_started,
     AttemptReleased: _attempt_released,
+    ChildRunning: _told(child_running),
+    ChildDone: _told(child_done),
+    SignalOutcome: _told(signal_outcome),
     LeaseExpired: _lease_expired,
     Due: _due,
 }
@@ -376,6 +442,9 @@ _COMMANDS: dict[type, Callable[[Run, Any, int, int], HistoryEvent]] = {
     CancelActivity: _cancel_activity,
     StartTimer: _start_timer,
     CancelTimer: _cancel_timer,
+    ScheduleChild: schedule_child,
+    CancelChild: cancel_child,
+    SendSignal: send_signal,
     RecordPatch: _record_patch,
     CompleteWorkflow: _complete,
     FailWorkflow: _fail,

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from weft.records import ENDED, NULL, FailureInfo, Payload, RecordDeferred, RetryPolicy, Status
+from weft.records import (
+    ENDED,
+    NULL,
+    Caller,
+    FailureInfo,
+    ParentClose,
+    Payload,
+    RecordDeferred,
+    RetryPolicy,
+    Status,
+)
 
 
 @dataclass(slots=True)
@@ -51,6 +61,31 @@ class OpenActivity:
 
 
 @dataclass(slots=True)
+class OpenChild:
+    """A child that has not ended, as far as the run knows.
+
+    `attempt` is the run of it that counts: what others report is dropped. With `waiting` that run is not started yet,
+    and `due_ms` is when it will be.
+    """
+
+    child_id: int
+    workflow: str
+    workflow_id: str
+    input: Payload
+    namespace: str
+    timeout_ms: int
+    retry: RetryPolicy
+    parent_close: ParentClose
+    version: str
+    attempt: int = 1
+    run_id: str = ""
+    """Empty until its owner has said that it runs."""
+    waiting: bool = False
+    due_ms: int = 0
+    cancel_requested: bool = False
+
+
+@dataclass(slots=True)
 class Run:
     """One execution under a workflow ID. `last_event_id` is 0 before its first event."""
 
@@ -65,10 +100,15 @@ class Run:
     """When the whole run times out; 0 is never."""
     timeout_ms: int = 0
     request_id: str = ""
+    parent: Caller | None = None
+    """Of a child: the run that started it."""
     last_event_id: int = 0
     activities: dict[int, OpenActivity] = field(default_factory=dict)
     timers: dict[int, int] = field(default_factory=dict)
     """due_ms by timer_id"""
+    children: dict[int, OpenChild] = field(default_factory=dict)
+    sends: set[int] = field(default_factory=set)
+    """Numbers of signals to other workflows, of which nobody has said yet what became."""
     signal_ids: set[str] = field(default_factory=set)
     patches: list[str] = field(default_factory=list)
     """Changes of the code whose new way this run takes, in the order in which it came by them."""
@@ -83,7 +123,7 @@ class Run:
     failure: FailureInfo | None = None
     reason: str = ""
     due_heap: list[tuple[int, int]] = field(default_factory=list, compare=False, repr=False)
-    """(due_ms, ID) of timers and activities, and (deadline_ms, 0); may hold entries that are no longer true."""
+    """(due_ms, ID) of timers, activities and children, and (deadline_ms, 0); may hold entries that are not true now."""
 
     @property
     def ended(self) -> bool:

@@ -1,6 +1,8 @@
 """Workflows: `from weft import workflow`, then `@workflow.define`."""
 
-from weft.workflow._context import Context, GeneratorContext, WorkflowInfo
+from weft.workflow._child import Child, child
+from weft.workflow._children import ChildHandle
+from weft.workflow._context import Context, GeneratorContext, ParentInfo, WorkflowInfo
 from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._guard import UNGUARDED, Guard, TurnInterrupted
@@ -17,18 +19,22 @@ __all__ = [
     "ACTIVATIONS",
     "UNGUARDED",
     "CancelScope",
+    "Child",
+    "ChildHandle",
     "Context",
     "GeneratorContext",
     "Guard",
     "History",
     "Machine",
     "OpenQuestion",
+    "ParentInfo",
     "Questions",
     "Saga",
     "TurnInterrupted",
     "Workflow",
     "WorkflowInfo",
     "WorkflowLogger",
+    "child",
     "define",
     "leave_loop",
     "running_line",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from weft.core import (
     CancelActivity,
+    CancelChild,
     CancelTimer,
     CancelWorkflowDone,
     Command,
@@ -18,13 +19,18 @@ from weft.core import (
     FailWorkflow,
     RecordPatch,
     ScheduleActivity,
+    ScheduleChild,
+    SendSignal,
     StartTimer,
 )
 from weft.errors import NondeterminismError, PayloadTooLargeError
 from weft.records import (
     ActivityCancelled,
     ActivityScheduled,
+    ChildCancelRequested,
+    ChildScheduled,
     HistoryEvent,
+    SignalSent,
     TimerCancelled,
     TimerStarted,
     WorkflowCancelled,
@@ -40,6 +46,9 @@ COMMAND_EVENTS = (
     ActivityCancelled,
     TimerStarted,
     TimerCancelled,
+    ChildScheduled,
+    ChildCancelRequested,
+    SignalSent,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowCancelled,
@@ -112,6 +121,12 @@ def describe_event(event: HistoryEvent) -> str:
             return f"StartTimer number {event.timer_id}, due at {event.due_ms} ms"
         case TimerCancelled():
             return f"CancelTimer number {event.timer_id}"
+        case ChildScheduled():
+            return _child(event)
+        case ChildCancelRequested():
+            return f"CancelChild number {event.child_id}"
+        case SignalSent():
+            return _sent_signal(event)
         case WorkflowCompleted():
             return "CompleteWorkflow"
         case WorkflowFailed():
@@ -133,6 +148,12 @@ def describe_command(command: Command) -> str:
             return f"StartTimer number {command.timer_id}, due at {command.due_ms} ms"
         case CancelTimer():
             return f"CancelTimer number {command.timer_id}"
+        case ScheduleChild():
+            return _child(command)
+        case CancelChild():
+            return f"CancelChild number {command.child_id}"
+        case SendSignal():
+            return _sent_signal(command)
         case CompleteWorkflow():
             return "CompleteWorkflow"
         case FailWorkflow():
@@ -141,6 +162,18 @@ def describe_command(command: Command) -> str:
             return "CancelWorkflow"
         case RecordPatch():
             return f'RecordPatch "{command.patch_id}"'
+
+
+def _child(child: ChildScheduled | ScheduleChild) -> str:
+    where = f" in namespace {child.namespace}" if child.namespace else ""
+    return (
+        f'StartChild "{child.workflow}" as {child.workflow_id!r}{where} (number {child.child_id})'
+    )
+
+
+def _sent_signal(signal: SignalSent | SendSignal) -> str:
+    where = f" in namespace {signal.namespace}" if signal.namespace else ""
+    return f'SendSignal "{signal.name}" to {signal.workflow_id!r}{where} (number {signal.send_id})'
 
 
 def _line(machine: Machine) -> str:

@@ -14,6 +14,7 @@ from weft.activity import Activity
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
 from weft.records import CUSTOM_STATUS_BYTES_MAX
+from weft.workflow._child_calls import ChildCalls, GeneratorChildCalls
 from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._history import History
@@ -35,6 +36,15 @@ _PATCH_ID_LENGTH_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
+class ParentInfo:
+    """The run that started this one as its child."""
+
+    namespace: str
+    workflow_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowInfo:
     """Who this run is."""
 
@@ -43,6 +53,8 @@ class WorkflowInfo:
     workflow: str
     version: str
     started: datetime
+    parent: ParentInfo | None = None
+    """Of a child."""
 
 
 def seconds_of(duration: timedelta | float, what: str) -> float:
@@ -65,12 +77,14 @@ class BaseContext:
         started = self._machine.started
         if started is None:
             raise UsageError("the context has no run before it is started")
+        parent = started.parent
         return WorkflowInfo(
             self._machine.workflow_id,
             started.run_id,
             started.workflow,
             started.version,
             datetime.fromtimestamp(started.time_ms / 1000, UTC),
+            ParentInfo(parent.namespace, parent.workflow_id, parent.run_id) if parent else None,
         )
 
     @property
@@ -186,7 +200,7 @@ class BaseContext:
         return future
 
 
-class Context(BaseContext):
+class Context(ChildCalls, BaseContext):
     """The context of an async workflow. What it returns are futures, fit for `asyncio.gather` and `wait`."""
 
     @overload
@@ -276,7 +290,7 @@ class Context(BaseContext):
         return UUID(int=self._machine.random.getrandbits(128), version=4)
 
 
-class GeneratorContext(BaseContext):
+class GeneratorContext(GeneratorChildCalls, BaseContext):
     """The context of a generator workflow (`yield ctx.call_activity(...)`), with the names that Dapr teaches."""
 
     @property

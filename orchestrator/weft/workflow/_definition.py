@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
 
+from weft.activity import Retry
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
-from weft.records import Payload
+from weft.records import ParentClose, Payload
+from weft.workflow._child import Child
 from weft.workflow._context import Context, GeneratorContext
 from weft.workflow._generator import drive
 
@@ -55,6 +58,27 @@ class Workflow(Generic[In, Out]):
         """From the result's JSON to the declared type (a generator's declared return type is not looked at)."""
         hint = Any if self._is_generator else self._hints.get("return", Any)
         return decoder(hint)
+
+    def options(
+        self,
+        *,
+        id: str = "",
+        timeout: timedelta | float | None = None,
+        retry: Retry | None = None,
+        parent_close: ParentClose = "terminate",
+        namespace: str = "",
+        version: str = "",
+    ) -> Child[In, Out]:
+        """This workflow as a child: `ctx.execute_child(fulfil.options(namespace="shop"), order)`. See `Child`."""
+        return Child(
+            self,
+            id=id,
+            timeout=timeout,
+            retry=retry,
+            parent_close=parent_close,
+            namespace=namespace,
+            version=version,
+        )
 
     def encode_input(self, value: object) -> Payload:
         """The input as JSON, refused here with UsageError when the workflow could not take it."""

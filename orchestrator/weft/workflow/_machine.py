@@ -37,6 +37,7 @@ from weft.records import (
     ActivityCompleted,
     ActivityFailed,
     CancelRequested,
+    ChildCompleted,
     HistoryEvent,
     Payload,
     SignalReceived,
@@ -46,6 +47,7 @@ from weft.records import (
     WorkflowTerminated,
     WorkflowTimedOut,
 )
+from weft.workflow._children import FEEDS, Children
 from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
 from weft.workflow._futures import ActivityFuture, ConditionFuture, SignalFuture
 from weft.workflow._guard import (
@@ -104,6 +106,7 @@ class Machine:
         """What was asked for in this activation, in order: by its number, cancellations by the number below zero, and
         patches by their IDs."""
         self._activities: dict[int, ActivityFuture] = {}
+        self._children: Children | None = None
         self._timers: dict[int, Callable[[], None]] = {}
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._receivers: dict[str, deque[SignalFuture]] = {}
@@ -207,6 +210,7 @@ class Machine:
                 self._guard.call(self.loop.close)
         self._activities.clear()
         self._timers.clear()
+        self._children = None
         self._receivers.clear()
         self._conditions.clear()
         self.handlers.part()
@@ -373,6 +377,13 @@ class Machine:
         return self._patched[patch_id]
 
     @property
+    def children(self) -> Children:
+        """The children of this run, and its signals to others."""
+        if self._children is None:  # most have none
+            self._children = Children(self)
+        return self._children
+
+    @property
     def random(self) -> random.Random:
         """Seeded with the run's ID: the same numbers in every replay."""
         if self._random is None:
@@ -403,6 +414,25 @@ class Machine:
         if self._onlooker:
             raise UsageError(f"{self._onlooker} may only look at what there is, not {wanted}")
 
+    @property
+    def ended(self) -> bool:
+        """The code has come to its end, or is being dropped: what it asks for now is nobody's business."""
+        return self._ended
+
+    def next_number(self, what: str) -> int:
+        """For a command that nothing else of the run is called by. Raises UsageError in the handler of a query."""
+        self._refuse_onlooker(what)
+        self._command_id += 1
+        return self._command_id
+
+    def withdraw(self, number: int) -> bool:
+        """Take back what was asked for in this very activation; False when it is too late for that."""
+        return self._commands.pop(number, None) is not None
+
+    def ask(self, command: Command, key: int | str) -> None:
+        """`key`: the command's number, or that below zero when it takes back an earlier one."""
+        self._ask(command, key)
+
     def _ask(self, command: Command, key: int | str) -> None:
         if len(self._commands) >= COMMANDS_MAX:
             self._asked_too_much = True
@@ -420,6 +450,8 @@ class Machine:
         """Whether the code is told the payload now: nobody waits for a store on behalf of nobody."""
         if isinstance(event, ActivityCompleted):
             return event.activity_id in self._activities
+        if isinstance(event, ChildCompleted):
+            return self.children.is_waited_for(event.child_id)
         if isinstance(event, SignalReceived):
             return event.name in self.handlers.signals or bool(self._receivers.get(event.name))
         return True
@@ -531,6 +563,10 @@ def _schedule(
     )
 
 
+def _of_children(feed: Callable[[Children, Any], None]) -> Callable[[Machine, Any], None]:
+    return lambda machine, event: feed(machine.children, event)
+
+
 _FEEDS: dict[type[HistoryEvent], Callable[[Machine, Any], None]] = {
     WorkflowStarted: Machine._start,
     ActivityCompleted: Machine._activity_completed,
@@ -538,6 +574,7 @@ _FEEDS: dict[type[HistoryEvent], Callable[[Machine, Any], None]] = {
     TimerFired: Machine._timer_fired,
     SignalReceived: Machine._signal_received,
     CancelRequested: Machine._cancelled,
+    **{kind: _of_children(feed) for kind, feed in FEEDS.items()},
 }
 
 ACTIVATIONS = frozenset(_FEEDS)

@@ -44,6 +44,7 @@ from weft.topics import Namespace
 from weft.worker._batch import AttemptKey, Batch, Write
 from weft.worker._cell import Cell, page_key
 from weft.worker._cells import HOT_MAX
+from weft.worker._directory import Directory
 from weft.worker._memory import Memory
 from weft.worker._partition import Partition
 from weft.worker._turn import kept_results
@@ -82,8 +83,12 @@ class Served:
         payloads: Payloads | None = None,
         hot_max: int = HOT_MAX,
         memory_bytes_max: int | None = None,
+        namespace: Namespace = NAMESPACE,
+        directory: Directory | None = None,
     ) -> None:
-        self.payloads = payloads or Payloads(NAMESPACE.name)
+        self.namespace = namespace
+        self._directory = directory
+        self.payloads = payloads or Payloads(namespace.name)
         self.workflows = {workflow.name: workflow for workflow in workflows}
         self.queues = frozenset(queues)
         self.number = number
@@ -94,7 +99,7 @@ class Served:
         self.replies: list[Reply] = []
         self.inline: list[ActivityTask] = []
         self.inline_stale: list[AttemptKey] = []
-        self.batch = Batch(NAMESPACE)
+        self.batch = Batch(self.namespace)
         self._checked = checked
         self._guard = guard
         self._hot_max = hot_max
@@ -108,7 +113,7 @@ class Served:
 
     def turn(self, *records: LogRecord) -> Batch:
         """One poll: these records, then what is due, one commit."""
-        self.batch = batch = Batch(NAMESPACE)
+        self.batch = batch = Batch(self.namespace)
         batch.read(records)
         for record in records:
             self.partition.handle(record, batch, self.now_ms)
@@ -117,7 +122,7 @@ class Served:
 
     def turn_inline(self, key: str, result: ResultsRecord) -> Batch:
         """One poll that brings the result of an inline activity."""
-        self.batch = batch = Batch(NAMESPACE)
+        self.batch = batch = Batch(self.namespace)
         self.partition.handle_result(key, result, batch, self.now_ms)
         self._finish(batch)
         return batch
@@ -133,7 +138,7 @@ class Served:
         if workflows:
             self.workflows = {workflow.name: workflow for workflow in workflows}
         self.rebuild(compacted=compacted)
-        self.batch = batch = Batch(NAMESPACE)
+        self.batch = batch = Batch(self.namespace)
         self.partition.resume_blocked(batch, self.now_ms)
         self._finish(batch)
         return batch
@@ -157,7 +162,7 @@ class Served:
         for write in batch.writes:
             self.written[write[0]].append(write)
             self._note_place(write)
-            assert write[1] == self.number or write[0] == NAMESPACE.messages
+            assert write[1] == self.number or write[0].endswith(".messages")
         self.replies += [reply for _, reply in batch.replies]
         self.inline_stale += [key for _, key in batch.inline_stale]
         for _, _, task in batch.inline:
@@ -174,7 +179,7 @@ class Served:
 
     def _note_place(self, write: Write) -> None:
         topic, _, key, value, _ = write
-        if self.memory is not None and topic == NAMESPACE.state and key and value is not None:
+        if self.memory is not None and topic == self.namespace.state and key and value is not None:
             self.partition.placed(key, len(self.written[topic]) - 1)
 
     def _trim(self) -> None:
@@ -186,7 +191,7 @@ class Served:
         assert set(offsets) == {self.number}
         records = []
         for offset in offsets[self.number]:
-            topic, number, key, value, headers = self.written[NAMESPACE.state][offset]
+            topic, number, key, value, headers = self.written[self.namespace.state][offset]
             records.append(LogRecord(topic, number, offset, key, value, headers=headers))
         return records
 
@@ -201,16 +206,16 @@ class Served:
         return LogRecord(topic, self.number, offset, raw_key, data)
 
     def signals(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
-        return self.record(NAMESPACE.signals, value, key)
+        return self.record(self.namespace.signals, value, key)
 
     def results(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
-        return self.record(NAMESPACE.results, value, key)
+        return self.record(self.namespace.results, value, key)
 
     def messages(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
-        return self.record(NAMESPACE.messages, value, key)
+        return self.record(self.namespace.messages, value, key)
 
     def queries(self, value: object, key: str | bytes | None = ORDER) -> LogRecord:
-        return self.record(NAMESPACE.queries, value, key)
+        return self.record(self.namespace.queries, value, key)
 
     def start(
         self,
@@ -303,7 +308,7 @@ class Served:
 
     def tasks(self, queue: str = "default") -> list[ActivityTask]:
         """Every task that ever went to this queue."""
-        return [decode_task(write[3]) for write in self.written[NAMESPACE.tasks(queue)]]
+        return [decode_task(write[3]) for write in self.written[self.namespace.tasks(queue)]]
 
     @property
     def task(self) -> ActivityTask:
@@ -313,12 +318,12 @@ class Served:
     @property
     def lifecycle(self) -> list[str]:
         """What was published about workflows, in order."""
-        events = [decode_json(write[3]) for write in self.written[NAMESPACE.events]]
+        events = [decode_json(write[3]) for write in self.written[self.namespace.events]]
         return [event["type"].removeprefix("weft.workflow.") for event in events]
 
     @property
     def deadletters(self) -> list[Write]:
-        return self.written[NAMESPACE.deadletters]
+        return self.written[self.namespace.deadletters]
 
     @property
     def compacted(self) -> dict[bytes, bytes]:
@@ -329,7 +334,7 @@ class Served:
         """What is on the topic: (offset, key, value)."""
         written = [
             (offset, key or b"", value)
-            for offset, (_, _, key, value, _) in enumerate(self.written[NAMESPACE.state])
+            for offset, (_, _, key, value, _) in enumerate(self.written[self.namespace.state])
         ]
         if not compacted:
             return written
@@ -368,7 +373,7 @@ class Served:
     def reloaded(self, *, compacted: bool, memory: Memory | None = None) -> Partition:
         partition = self._new_partition(memory)
         for offset, key, value in self._state(compacted=compacted):
-            partition.load(LogRecord(NAMESPACE.state, self.number, offset, key, value))
+            partition.load(LogRecord(self.namespace.state, self.number, offset, key, value))
         partition.loaded()
         return partition
 
@@ -399,7 +404,7 @@ class Served:
     def _new_partition(self, memory: Memory | None) -> Partition:
         return Partition(
             self.number,
-            namespace=NAMESPACE,
+            namespace=self.namespace,
             partition_count=self.partition_count,
             workflows=self.workflows,
             queues=self.queues,
@@ -407,6 +412,7 @@ class Served:
             payloads=self.payloads,
             hot_max=self._hot_max,
             memory=memory,
+            directory=self._directory,
         )
 
 

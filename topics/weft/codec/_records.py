@@ -70,7 +70,7 @@ def _signals(value: bytes) -> SignalsRecord:
 decode_signals = _decoder(_signals, check_reference)
 """A record of `ns.signals`; a plain signal comes out as `SignalWorkflow`. Raises MalformedError."""
 decode_results = _decoder(msgspec.json.Decoder(ResultsRecord).decode, check_reference)
-decode_messages = _decoder(msgspec.json.Decoder(MessagesRecord).decode)
+decode_messages = _decoder(msgspec.json.Decoder(MessagesRecord).decode, check_reference)
 decode_queries = _decoder(msgspec.json.Decoder(QueriesRecord).decode)
 decode_head = _decoder(msgspec.json.Decoder(Head).decode)
 decode_state = _decoder(msgspec.json.Decoder(StateRecord).decode)

@@ -11,6 +11,7 @@ The package lies in the lowest layer because the log, the orchestrator and the w
 from weft.errors._errors import (
     ActivityError,
     AlreadyStartedError,
+    ChildWorkflowError,
     CommitUnknownError,
     CorruptRecordError,
     DeadlineError,
@@ -28,6 +29,7 @@ from weft.errors._errors import (
     QueryError,
     RecordTooLargeError,
     RefusedError,
+    SignalNotDeliveredError,
     SignalPayloadError,
     TopicError,
     TurnLimitError,
@@ -42,6 +44,7 @@ from weft.errors._errors import (
 __all__ = [
     "ActivityError",
     "AlreadyStartedError",
+    "ChildWorkflowError",
     "CommitUnknownError",
     "CorruptRecordError",
     "DeadlineError",
@@ -59,6 +62,7 @@ __all__ = [
     "QueryError",
     "RecordTooLargeError",
     "RefusedError",
+    "SignalNotDeliveredError",
     "SignalPayloadError",
     "TopicError",
     "TurnLimitError",

@@ -132,6 +132,45 @@ class ActivityError(Failure):
         return self.type == error_type.__name__
 
 
+class ChildWorkflowError(Failure):
+    """A child workflow did not complete; raised where its parent awaits it.
+
+    `status` says how it ended: `failed`, `cancelled`, `terminated`, `timed_out`, or `not_started` when there was no run
+    of it at all. `type` is the name of the exception that failed it, so `error.is_a(CardDeclined)` tells which it was;
+    what caused that is chained below. `attempts` counts the runs that its retry policy allowed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        workflow: str,
+        workflow_id: str,
+        run_id: str,
+        namespace: str,
+        status: str,
+        attempts: int,
+        type: str,
+        details: object = None,
+        non_retryable: bool = False,
+    ) -> None:
+        super().__init__(message, type=type, details=details, non_retryable=non_retryable)
+        self.workflow = workflow
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.namespace = namespace
+        self.status = status
+        self.attempts = attempts
+
+    def is_a(self, error_type: type[BaseException]) -> bool:
+        """Whether the child failed with this exception class (compared by name: it ran elsewhere)."""
+        return self.type == error_type.__name__
+
+
+class SignalNotDeliveredError(WeftError):
+    """A workflow's signal to another one was not taken: there is no such workflow, or it has ended. Says which."""
+
+
 class HeartbeatTimeoutError(WeftError, TimeoutError):
     """An activity's code did not call `activity.heartbeat` in time. An attempt's failure, retried like any other."""
 

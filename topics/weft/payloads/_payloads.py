@@ -153,6 +153,18 @@ class Payloads:
         self._keep(stored.sha256, data)
         return Payload(data)
 
+    def copied(
+        self, reference: Payload, *, namespace: str, workflow_id: str, scope: str
+    ) -> Payload:
+        """A reference to the same payload, stored once more for another workflow, of this namespace or of another.
+
+        Each is removed with its own workflow. Raises PayloadError when it cannot be read or written.
+        """
+        data = bytes(self.fetch(reference))
+        assert self.store is not None, "it was read from there"
+        key = payload_key(namespace, workflow_id, scope, hashlib.sha256(data).hexdigest())
+        return encode_reference(self.store.write(key, data))
+
     def remove_soon(self, workflow_id: str, keys: Iterable[str]) -> None:
         """Delete payloads of a purged run, in a thread. What cannot be deleted is left to `weft payloads clean`.
 

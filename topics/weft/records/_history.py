@@ -13,7 +13,11 @@ from weft.records._values import (
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
     NULL,
+    ONE_ATTEMPT,
+    Caller,
+    ChildStatus,
     FailureInfo,
+    ParentClose,
     Payload,
     RetryPolicy,
 )
@@ -38,6 +42,8 @@ class WorkflowStarted(HistoryEvent, frozen=True):
     input: Payload = NULL
     timeout_ms: int = 0
     request_id: str = ""
+    parent: Caller | None = None
+    """Of a child: the run that started it."""
 
 
 class ActivityCompleted(HistoryEvent, frozen=True):
@@ -68,6 +74,40 @@ class SignalReceived(HistoryEvent, frozen=True):
 
 class CancelRequested(HistoryEvent, frozen=True):
     reason: str = ""
+
+
+class ChildStarted(HistoryEvent, frozen=True):
+    """The child's owner has begun run `run_id`."""
+
+    child_id: int
+    attempt: int
+    run_id: str
+
+
+class ChildCompleted(HistoryEvent, frozen=True):
+    child_id: int
+    workflow: str
+    run_id: str
+    attempt: int
+    result: Payload = NULL
+
+
+class ChildFailed(HistoryEvent, frozen=True):
+    """The child's last run ended without a result, or there was none: `run_id` is empty then."""
+
+    child_id: int
+    workflow: str
+    run_id: str
+    attempt: int
+    status: ChildStatus
+    failure: FailureInfo
+
+
+class SignalDelivered(HistoryEvent, frozen=True):
+    """What became of the signal that this run sent: the other run has it, or `problem` says why it has not."""
+
+    send_id: int
+    problem: str = ""
 
 
 # What the owner notes about an activity between its scheduling and its end; the workflow's code sees nothing of it.
@@ -112,6 +152,27 @@ class ActivityDispatched(HistoryEvent, frozen=True):
     attempt: int
 
 
+# What the owner notes about a child between its start and its end.
+
+
+class ChildRetryScheduled(HistoryEvent, frozen=True):
+    """Run `attempt` of the child did not complete; the next one is due at `due_ms`, jitter included."""
+
+    child_id: int
+    workflow: str
+    attempt: int
+    due_ms: int
+    status: ChildStatus
+    failure: FailureInfo
+
+
+class ChildRestarted(HistoryEvent, frozen=True):
+    """A retry's waiting time is over: run `attempt` of the child is on its way."""
+
+    child_id: int
+    attempt: int
+
+
 # Commands: what the workflow's code asked for.
 
 
@@ -146,6 +207,40 @@ class TimerStarted(HistoryEvent, frozen=True):
 
 class TimerCancelled(HistoryEvent, frozen=True):
     timer_id: int
+
+
+class ChildScheduled(HistoryEvent, frozen=True):
+    """`child_id` counts the run's commands; an empty `namespace` is the run's own. `timeout_ms` bounds each run."""
+
+    child_id: int
+    workflow: str
+    workflow_id: str
+    input: Payload = NULL
+    namespace: str = ""
+    timeout_ms: int = 0
+    retry: RetryPolicy = ONE_ATTEMPT
+    parent_close: ParentClose = "terminate"
+    version: str = ""
+    """The version of its code that is wanted; empty is the parent's, where the child's workers have that."""
+
+
+class ChildCancelRequested(HistoryEvent, frozen=True):
+    """The code asked the child to end; it stays open until it has."""
+
+    child_id: int
+    reason: str = ""
+
+
+class SignalSent(HistoryEvent, frozen=True):
+    """A signal to another workflow; an empty `namespace` is the run's own."""
+
+    send_id: int
+    workflow_id: str
+    name: str
+    payload: Payload = NULL
+    namespace: str = ""
+    child_id: int = 0
+    """With a number, only that child of this run may have it."""
 
 
 class WorkflowPatched(HistoryEvent, frozen=True):
@@ -193,7 +288,7 @@ class RecordDeferred(HistoryEvent, frozen=True):
     """A record that came while the run was blocked or suspended, as its JSON; it is taken up when the run continues."""
 
     source: str
-    """`signals` or `results`: which kind of record it is."""
+    """`signals`, `results` or `messages`: which kind of record it is."""
     record: Payload
 
 
@@ -227,6 +322,15 @@ Event = (
     | TimerStarted
     | TimerFired
     | TimerCancelled
+    | ChildScheduled
+    | ChildStarted
+    | ChildCompleted
+    | ChildFailed
+    | ChildRetryScheduled
+    | ChildRestarted
+    | ChildCancelRequested
+    | SignalSent
+    | SignalDelivered
     | WorkflowPatched
     | SignalReceived
     | CancelRequested
@@ -242,7 +346,15 @@ Event = (
     | WorkflowResumed
 )
 
-COMMANDS = (ActivityScheduled, ActivityCancelled, TimerStarted, TimerCancelled)
+COMMANDS = (
+    ActivityScheduled,
+    ActivityCancelled,
+    TimerStarted,
+    TimerCancelled,
+    ChildScheduled,
+    ChildCancelRequested,
+    SignalSent,
+)
 """Those that a replay compares: no mark of a patch."""
 ENDINGS = (
     WorkflowCompleted,

@@ -1,4 +1,4 @@
-"""What comes in: records on `ns.signals`, `ns.results`, `ns.messages` and `ns.queries`.
+"""What comes in: records on `ns.signals`, `ns.results` and `ns.queries`.
 
 `ns.signals` is open to everybody: a signal may be written by any Kafka client as `{"signal": name, "payload": ...,
 "id": ...}` with the workflow ID as the record's key. `kind` is needed by everything else on that topic.
@@ -162,23 +162,6 @@ class AttemptReleased(_ResultsRecord, frozen=True, tag="released"):
 ResultsRecord = (
     AttemptCompleted | AttemptFailed | AttemptStarted | AttemptHeartbeat | AttemptReleased
 )
-
-
-class ForwardedRecord(
-    msgspec.Struct, frozen=True, omit_defaults=True, tag="forwarded", tag_field="kind", gc=False
-):
-    """A record that came on a partition which is not its workflow's, moved to the right one, once."""
-
-    source: str
-    """`signals`, `results` or `queries`."""
-    topic: str
-    partition: int
-    offset: int
-    record: Payload
-    v: Literal[1] = 1
-
-
-MessagesRecord = ForwardedRecord
 
 
 class _QueriesRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):

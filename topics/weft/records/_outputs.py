@@ -6,7 +6,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from weft.records._values import DEFAULT_START_TO_CLOSE_MS, NULL, FailureInfo, Payload, Status
+from weft.records._values import (
+    DEFAULT_START_TO_CLOSE_MS,
+    NULL,
+    Caller,
+    FailureInfo,
+    Payload,
+    Status,
+)
 
 
 class Head(msgspec.Struct, frozen=True, omit_defaults=True, tag="head", tag_field="kind"):
@@ -24,6 +31,8 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, tag="head", tag_fiel
     event_count: int
     version: str = ""
     request_id: str = ""
+    parent: Caller | None = None
+    """Of a child: the run that started it."""
     page_count: int = 0
     next_due_ms: int = 0
     reason: str = ""

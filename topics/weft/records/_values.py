@@ -64,6 +64,12 @@ HELD: frozenset[str] = frozenset({"blocked", "suspended"})
 
 OnConflict = Literal["fail", "use_existing", "terminate_existing"]
 
+ParentClose = Literal["terminate", "cancel", "abandon"]
+"""What becomes of a child that is open when its parent's run ends."""
+
+ChildStatus = Literal["failed", "cancelled", "terminated", "timed_out", "not_started"]
+"""How a child ended that did not complete. `not_started`: its ID, its namespace or its input would not do."""
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How often and when a failed activity is tried again.
@@ -83,8 +89,23 @@ class RetryPolicy(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 DEFAULT_RETRY = RetryPolicy()
 """What an activity gets that asks for nothing. This very object is left out where a record is written."""
 
+ONE_ATTEMPT = RetryPolicy(max_attempts=1)
+"""What a child workflow gets that asks for nothing: its activities have their own retries."""
+
 DEFAULT_START_TO_CLOSE_MS = 600_000
 """Likewise: ten minutes."""
+
+
+class Caller(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The command of a run that a message, or a child, comes from."""
+
+    namespace: str
+    workflow_id: str
+    run_id: str
+    number: int
+    """Of the command, which no other of the run has."""
+    attempt: int = 1
+    """Of a child: which of its runs this is, counted by its retry policy."""
 
 
 class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):

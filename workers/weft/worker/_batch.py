@@ -70,6 +70,13 @@ class Batch:
         self._add(self._namespace.messages, partition, key, value, headers)
         self.partitions.add(source_partition)
 
+    def message(
+        self, source_partition: int, topic: str, partition: int, key: bytes, value: bytes
+    ) -> None:
+        """To another workflow, of this namespace or of another."""
+        self._add(topic, partition, key, value)
+        self.partitions.add(source_partition)
+
     def deadletter(self, partition: int, record: LogRecord, reason: str) -> None:
         """Put a record aside as it came, on a partition of ours, with where it came from and why it is here.
 

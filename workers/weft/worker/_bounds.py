@@ -11,11 +11,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from weft.core import Command, CompleteWorkflow, FailWorkflow, ScheduleActivity
+from weft.core import (
+    Command,
+    CompleteWorkflow,
+    FailWorkflow,
+    ScheduleActivity,
+    ScheduleChild,
+    SendSignal,
+)
 from weft.errors import PayloadTooLargeError
 from weft.log import LogRecord
 from weft.payloads import PAYLOAD_BYTES_MIN, Payloads
-from weft.records import FailureInfo, Payload
+from weft.records import NULL, FailureInfo, Payload
 from weft.topics import OUTPUT_BYTES_MAX
 
 RECORD_BYTES_MAX = OUTPUT_BYTES_MAX * 3 // 8
@@ -27,8 +34,8 @@ STEP_BYTES_MAX = 64 * 1024 * 1024
 """Of the payloads that a workflow asks for in one step, as records: they all leave in one transaction."""
 _NO_INPUT = Payload(b"[]")
 
-Refused = tuple[int, str, FailureInfo]
-"""(activity ID, activity, why)"""
+Refused = tuple[Command, FailureInfo]
+"""(what was asked for, why it cannot be brought out)"""
 
 
 def size_of(record: LogRecord) -> int:
@@ -44,8 +51,10 @@ def is_within(commands: Sequence[Command], bytes_max: int) -> bool:
     size_bytes = 0
     for command in commands:
         kind = type(command)
-        if kind is ScheduleActivity:
+        if kind is ScheduleActivity or kind is ScheduleChild:
             size_bytes += len(command.input)  # type: ignore[union-attr]  # its type was just looked at
+        elif kind is SendSignal:
+            size_bytes += len(command.payload)  # type: ignore[union-attr]
         elif kind is CompleteWorkflow:
             size_bytes += len(command.result)  # type: ignore[union-attr]
     return size_bytes <= bytes_max
@@ -54,10 +63,10 @@ def is_within(commands: Sequence[Command], bytes_max: int) -> bool:
 def bounded(
     commands: Sequence[Command], payloads: Payloads, *, workflow_id: str, run_id: str
 ) -> tuple[Sequence[Command], list[Refused]]:
-    """The commands as a history takes them, and the activities among them that must fail.
+    """The commands as a history takes them, and those among them that must fail.
 
-    Large payloads are stored aside, which may block. What is too large for that fails: an activity for its workflow's
-    code to see, a result together with the run. Raises PayloadError when the store does not take one.
+    Large payloads are stored aside, which may block. What is too large for that fails: an activity, child or signal for
+    the workflow's code to see, a result together with the run. Raises PayloadError when the store does not take one.
     """
     return _Step(payloads, workflow_id, run_id).bounded(commands)
 
@@ -79,17 +88,23 @@ class _Step:
                 kept.append(self._bounded(command))
             except PayloadTooLargeError as error:
                 failure = FailureInfo(type(error).__name__, str(error), non_retryable=True)
-                if isinstance(command, ScheduleActivity):
-                    kept.append(msgspec.structs.replace(command, input=_NO_INPUT))
-                    refused.append((command.activity_id, command.activity, failure))
-                else:
+                if isinstance(command, CompleteWorkflow):
                     kept.append(FailWorkflow(failure))
+                else:
+                    kept.append(_emptied(command))
+                    refused.append((command, failure))
         return kept, refused
 
     def _bounded(self, command: Command) -> Command:
         if isinstance(command, ScheduleActivity):
             what = f"The input of activity {command.activity}"
             return msgspec.structs.replace(command, input=self._place(command.input, what))
+        if isinstance(command, ScheduleChild):
+            what = f"The input of child {command.workflow_id!r}"
+            return msgspec.structs.replace(command, input=self._place(command.input, what))
+        if isinstance(command, SendSignal):
+            what = f"The signal {command.name!r} to workflow {command.workflow_id!r}"
+            return msgspec.structs.replace(command, payload=self._place(command.payload, what))
         if isinstance(command, CompleteWorkflow):
             what = f"The result of workflow {self._workflow_id!r}"
             return CompleteWorkflow(self._place(command.result, what))
@@ -112,3 +127,13 @@ class _Step:
 
     def _has_room(self, size_bytes: int) -> bool:
         return size_bytes <= PAYLOAD_BYTES_MIN or self._size_bytes + size_bytes <= STEP_BYTES_MAX
+
+
+def _emptied(command: Command) -> Command:
+    """The command as it stands in the history when what it carries is too large for that."""
+    if isinstance(command, ScheduleActivity):
+        return msgspec.structs.replace(command, input=_NO_INPUT)
+    if isinstance(command, ScheduleChild):
+        return msgspec.structs.replace(command, input=NULL)
+    assert isinstance(command, SendSignal), "no other command carries anything"
+    return msgspec.structs.replace(command, payload=NULL)

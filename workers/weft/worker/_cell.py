@@ -27,6 +27,7 @@ from weft.records import (
     NULL,
     REFERENCE_BYTES_MIN,
     STORED_MARK,
+    Caller,
     Event,
     Head,
     HistoryEvent,
@@ -140,6 +141,13 @@ class Cell:
         if self.run is not None:
             return self.run.request_id
         return self.head.request_id if self.head else ""
+
+    @property
+    def parent(self) -> Caller | None:
+        """Of a child: the run that started it."""
+        if self.run is not None:
+            return self.run.parent
+        return self.head.parent if self.head else None
 
     @property
     def reason(self) -> str:
@@ -287,6 +295,7 @@ class Cell:
             event_count=run.last_event_id,
             version=run.version,
             request_id=run.request_id,
+            parent=run.parent,
             page_count=self.page_count,
             next_due_ms=due_ms,
             reason=run.reason,

@@ -86,6 +86,12 @@ class Intake:
     def _on_messages(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
         workflow_id = self._workflow_id(record)
         message = decode_messages(record.value)
+        if not isinstance(message, ForwardedRecord):
+            if self._is_ours(workflow_id):
+                self._partition.mailbox.take(workflow_id, message, batch, now_ms)
+            else:
+                self._forward(record, "messages", batch)
+            return
         if not self._is_ours(workflow_id):
             raise MalformedError(
                 "it was forwarded to a partition that is not its workflow's either"
@@ -112,6 +118,11 @@ class Intake:
             self._partition.handle_result(workflow_id, decode_results(record.value), batch, now_ms)
         elif source == "queries":
             self._partition.answer_query(workflow_id, decode_queries(record.value), batch)
+        elif source == "messages":
+            message = decode_messages(record.value)
+            if isinstance(message, ForwardedRecord):
+                raise MalformedError("it was forwarded twice")
+            self._partition.mailbox.take(workflow_id, message, batch, now_ms)
         else:
             request = decode_signals(record.value)
             reason = self._partition.take_request(workflow_id, request, batch, now_ms)

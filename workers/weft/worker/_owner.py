@@ -30,6 +30,7 @@ from weft.topics import Namespace
 from weft.worker._allocator import give_back
 from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
+from weft.worker._directory import Directory
 from weft.worker._inline import InlineRunner
 from weft.worker._memory import Memory, StateReader
 from weft.worker._partition import Partition
@@ -85,6 +86,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._instance_id = instance_id
         self._session_timeout_s = session_timeout_s
+        self._directory = Directory(namespace, partition_count, log)
         self._hot_max = hot_max
         self._memory: Memory | None = None
         if memory_bytes_max is not None:
@@ -346,6 +348,7 @@ class PartitionOwner:
             payloads=self._payloads,
             hot_max=self._hot_max,
             memory=self._memory,
+            directory=self._directory,
             host=self._host,
         )
 

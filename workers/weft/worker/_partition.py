@@ -13,7 +13,7 @@ from collections.abc import Container, Mapping
 from itertools import islice
 from typing import Any
 
-from weft.codec import decode_results, decode_signals
+from weft.codec import decode_messages, decode_results, decode_signals
 from weft.core import Decision, Due, Input, LeaseExpired, Run, decide, decide_start
 from weft.host import HOST, Host
 from weft.log import LogRecord
@@ -26,6 +26,7 @@ from weft.records import (
     AttemptHeartbeat,
     AttemptReleased,
     AttemptStarted,
+    Caller,
     Claim,
     Payload,
     PurgeWorkflow,
@@ -46,9 +47,12 @@ from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell, page_key
 from weft.worker._cells import HOT_MAX, Cells
+from weft.worker._directory import Directory
 from weft.worker._intake import Intake
 from weft.worker._long import LongHistories
+from weft.worker._mailbox import Mailbox
 from weft.worker._memory import READ_BACK_MAX, Memory
+from weft.worker._messenger import Messenger
 from weft.worker._progress import activity_id_of
 from weft.worker._rebuild import Rebuild
 from weft.worker._room import Room
@@ -76,9 +80,13 @@ class Partition:
         payloads: Payloads | None = None,
         hot_max: int = HOT_MAX,
         memory: Memory | None = None,
+        directory: Directory | None = None,
         host: Host = HOST,
     ) -> None:
-        """`memory` bounds what is kept of the workflows: the rest is left on the log until it is needed."""
+        """`memory` bounds what is kept of the workflows: the rest is left on the log until it is needed.
+
+        `directory` knows the namespaces that messages go to; without one, that is the own alone.
+        """
         self.number = number
         self._shelf = Shelf(namespace.state, number, memory) if memory is not None else None
         self.cells = Cells(hot_max, self._shelf, self._may_leave)
@@ -93,6 +101,9 @@ class Partition:
         self._host = host
         self.long = LongHistories()
         self._payloads = payloads or Payloads(namespace.name, host=host)
+        directory = directory or Directory(namespace, partition_count)
+        self.messenger = Messenger(number, directory, self._payloads)
+        self.mailbox = Mailbox(self, self.messenger)
         self._turn = Turn(
             number,
             namespace=namespace.name,
@@ -101,6 +112,7 @@ class Partition:
             watch=self._watch,
             guard=guard,
             payloads=self._payloads,
+            messenger=self.messenger,
         )
         self._to_try: deque[str] = deque()
         """Runs that were blocked when the partition was loaded."""
@@ -347,6 +359,21 @@ class Partition:
                     batch.reply(to, answers.conflict(to, cell))
                 return f"workflow {cell.workflow_id!r} is running already"
             self._take(cell, "signals", TerminateWorkflow("replaced by a new run"), batch, now_ms)
+        self.begin(cell, request, batch, now_ms)
+        self._answer_start(cell, to, batch)
+        return ""
+
+    def begin(
+        self,
+        cell: Cell,
+        request: StartWorkflow,
+        batch: Batch,
+        now_ms: int,
+        *,
+        parent: Caller | None = None,
+        version: str = "",
+    ) -> None:
+        """A new run, after the one before it, if there was one, has ended. `version` is the one that is wanted."""
         # Who waits for the former run must not get the result of the next.
         self._answer_waiters(cell, batch)
         self._watch.settle(cell, batch)
@@ -357,13 +384,12 @@ class Partition:
         decision = decide_start(
             request,
             run_id=self._host.token(),
-            version=self._turn.version_of(request.workflow),
+            version=self._turn.version_of(request.workflow, version),
             now_ms=now_ms,
+            parent=parent,
         )
         self._turn.start(cell, decision, batch)
         self._touch(cell)
-        self._answer_start(cell, to, batch)
-        return ""
 
     def _answer_start(self, cell: Cell, to: ReplyTo | None, batch: Batch) -> None:
         if to is None:
@@ -517,12 +543,18 @@ class Partition:
             self._take_up(cell, event.source, event.record, batch, now_ms)
         return cell.status != "blocked"
 
+    def take(self, cell: Cell, source: str, record: Input, batch: Batch, now_ms: int) -> None:
+        """What another workflow brought about in an open run."""
+        self._take(cell, source, record, batch, now_ms)
+
     def _take_up(self, cell: Cell, source: str, record: Payload, batch: Batch, now_ms: int) -> None:
         """A record that came while the run was held."""
         if cell.ended:
             self.dropped["the run has ended"] += 1
         elif source == "results":
             self.take_result(cell, decode_results(record), batch, now_ms)
+        elif source == "messages":
+            self._take(cell, source, decode_messages(record), batch, now_ms)
         else:
             self._take(cell, source, decode_signals(record), batch, now_ms)
 

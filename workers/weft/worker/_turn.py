@@ -14,13 +14,27 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from weft.codec import decode_results, encode
-from weft.core import Command, Decision, DispatchActivity, Run, decide_commands, next_due_ms
-from weft.errors import NondeterminismError, PayloadTooLargeError, QueryError, TopicError
+from weft.core import (
+    Command,
+    Decision,
+    DispatchActivity,
+    Run,
+    decide_commands,
+    decide_refusal,
+    next_due_ms,
+    number_of,
+)
+from weft.errors import (
+    LogUnavailableError,
+    NondeterminismError,
+    PayloadTooLargeError,
+    QueryError,
+    TopicError,
+)
 from weft.payloads import Payloads
 from weft.records import (
     HELD,
     NULL,
-    ActivityFailed,
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
@@ -39,6 +53,7 @@ from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
 from weft.worker._bounds import Refused, bounded, is_within
 from weft.worker._cell import Cell
+from weft.worker._messenger import TELLING, Messenger
 from weft.worker._watch import GIVES_UP, AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
 
@@ -53,8 +68,8 @@ _TEXT_LENGTH_MAX = 7000
 _BROKEN = (Exception, SystemExit, KeyboardInterrupt)
 """Whatever broke, only this run may stop. An interrupt is the user code's own: signals go to the main thread."""
 REFUSED_MAX = 10_000
-"""Activities that fail within one step because they are too large: code that asks again and again must come to an
-end."""
+"""Activities and children that fail within one step because they are too large: code that asks again and again must
+come to an end."""
 _BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 
 
@@ -70,9 +85,11 @@ class Turn:
         queues: Container[str],
         watch: AttemptWatch,
         payloads: Payloads,
+        messenger: Messenger,
         guard: Guard = UNGUARDED,
     ) -> None:
         self.count = 0
+        self._messenger = messenger
         self._guard = guard
         self._payloads = payloads
         self._queues = queues
@@ -81,7 +98,7 @@ class Turn:
         self._namespace = namespace
         self._workflows = workflows
 
-    def version_of(self, workflow: str) -> str:
+    def version_of(self, workflow: str, _wanted: str = "") -> str:
         definition = self._workflows.get(workflow)
         return definition.version if definition else ""
 
@@ -244,6 +261,8 @@ class Turn:
         mark, writes, inline = len(cell.tail), len(batch.writes), len(batch.inline)
         try:
             step()
+        except LogUnavailableError:
+            raise  # no fault of this run's: all that is not committed is forgotten
         except _BROKEN as error:
             del batch.writes[writes:], batch.inline[inline:]
             cell.rewind(mark)
@@ -264,33 +283,36 @@ class Turn:
     def _ask(
         self, cell: Cell, commands: Sequence[Command], now_ms: int, batch: Batch
     ) -> Sequence[Refused]:
-        """Append what the code asked for and bring it out; returns the activities that are too large for that."""
+        """Append what the code asked for and bring it out; returns what cannot be: too large, or without a receiver."""
         run = _run(cell)
-        refused: Sequence[Refused] = ()
+        refused: Sequence[Refused] = self._messenger.unreachable(commands)
         if not is_within(commands, self._payloads.bytes_max):
-            commands, refused = bounded(
+            commands, too_large = bounded(
                 commands, self._payloads, workflow_id=cell.workflow_id, run_id=run.run_id
             )
+            refused = [*refused, *too_large]
+        refused_ids = {number_of(command) for command, _ in refused}
         events, effects, _ = decide_commands(run, commands, now_ms=now_ms)
-        for event in events:
-            self._append(cell, event, batch)
+        for command, event in zip(commands, events, strict=True):
+            is_told = not refused_ids or number_of(command) not in refused_ids
+            self._append(cell, event, batch, is_told=is_told)
         if run.ended:
             return ()
         if refused:
-            refused_ids = {activity_id for activity_id, _, _ in refused}
             effects = [effect for effect in effects if effect.activity_id not in refused_ids]
         for effect in effects:
             self._dispatch(cell, effect, batch)
         return refused
 
     def _refuse(self, cell: Cell, refused: Sequence[Refused], now_ms: int, batch: Batch) -> None:
-        """Fail activities whose input is too large, as events: a replay must find the same, whatever takes it then."""
+        """Fail what could not be brought out, as events: a replay must find the same, whatever takes it then."""
         assert cell.machine is not None, "the code has just asked"
         waiting = deque(refused)
         count = 0
         while waiting:
-            activity_id, name, failure = waiting.popleft()
-            if activity_id not in _run(cell).activities:
+            command, failure = waiting.popleft()
+            failed = decide_refusal(_run(cell), command, failure, now_ms=now_ms)
+            if failed is None:
                 continue  # the code has given it up since, or has ended
             count += 1
             if count > REFUSED_MAX:
@@ -298,15 +320,18 @@ class Turn:
                     f"more than {REFUSED_MAX} activities of one step are too large, and its code asks on: "
                     f"{failure.message}"
                 )
-            event_id = _run(cell).last_event_id + 1
-            failed = ActivityFailed(event_id, now_ms, activity_id, name, 1, failure)
             self._append(cell, failed, batch)
             waiting += self._ask(cell, cell.machine.activate(failed), now_ms, batch)
 
-    def _append(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
+    def _append(
+        self, cell: Cell, event: HistoryEvent, batch: Batch, *, is_told: bool = True
+    ) -> None:
+        """`is_told`: other workflows hear of it, if it is one that they should hear of."""
         run = _run(cell)
         if run.open_inline_count and type(event) in GIVES_UP:
             self._watch.give_up(cell.workflow_id, run, event)
+        if type(event) in TELLING and is_told:
+            self._messenger.tell(run, event, batch)
         cell.append(event)
         kind = LIFECYCLE.get(type(event))
         if kind is not None:
