@@ -37,6 +37,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"weft.metrics", "weft.worker"},
     "msgspec": {"weft"},
     "pytest": {"weft.pytest_plugin"},
+    "typing_extensions": {"weft"},
 }
 """Who may import a library: these packages and what is in them. No other third-party library may be imported."""
 

@@ -11,25 +11,33 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from weft.activity._options import DEFAULT_TIMEOUT, Retry, Timeouts
-from weft.codec import decoder, encode_payload
+from weft.codec import (
+    FunctionHints,
+    decoder,
+    encode_by_hint,
+    encode_payload,
+    is_loose,
+    refuse_sets,
+)
 from weft.errors import UsageError
 from weft.records import DEFAULT_RETRY, Payload, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-class Activity(Generic[P, R]):
+class Activity(Generic[P, R_co]):
     """An activity's function with its options. Calling it calls the function, nothing else."""
 
     def __init__(
         self,
-        function: Callable[P, Awaitable[R]] | Callable[P, R],
+        function: Callable[P, Awaitable[R_co]] | Callable[P, R_co],
         *,
         name: str,
         retry: Retry,
@@ -65,6 +73,8 @@ class Activity(Generic[P, R]):
             )
         self._signature = inspect.signature(function)
         self._parameters = _positional_parameters(self._signature, name)
+        self._hints = FunctionHints(function, f"activity {name}")
+        self._hints.check([*self._parameters, "return"])
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.function(*args, **kwargs)
@@ -82,7 +92,7 @@ class Activity(Generic[P, R]):
         schedule_to_close: timedelta | float | None = None,
         queue: str | None = None,
         inline: bool | None = None,
-    ) -> Activity[P, R]:
+    ) -> Activity[P, R_co]:
         """The same activity with other options: `ctx.execute_activity(charge.options(timeout=5), order)`."""
         former = self.timeouts
         timeouts = Timeouts(
@@ -107,16 +117,12 @@ class Activity(Generic[P, R]):
         return bool(self._parameters)
 
     @functools.cached_property
-    def _hints(self) -> dict[str, Any]:
-        return get_type_hints(self.function)
-
-    @functools.cached_property
-    def decode_result(self) -> Callable[[Payload], R]:
+    def decode_result(self) -> Callable[[Payload], R_co]:
         """From the result's JSON to the function's declared return type."""
-        return decoder(self._hints.get("return", Any))
+        return self._hints.decoder("return")
 
     def encode_input(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Payload:
-        """The call's arguments as a JSON array. Raises UsageError when they do not fit the signature."""
+        """The call's arguments as a JSON array. Raises UsageError when they do not fit the signature or JSON."""
         if kwargs or len(args) != len(self._parameters):
             try:
                 bound = self._signature.bind(*args, **kwargs)
@@ -124,11 +130,24 @@ class Activity(Generic[P, R]):
                 raise UsageError(f"activity {self.name}{self._signature}: {error}") from None
             bound.apply_defaults()
             args = bound.args
-        return encode_payload(args)
+        data = encode_payload(args)
+        for place in self._loose_places:
+            refuse_sets(args[place])
+        return data
+
+    def encode_result(self, value: object) -> Payload:
+        """What the function returned, as JSON. Raises UsageError for what JSON cannot hold."""
+        return encode_by_hint(value, self._hints.hint("return"))
+
+    @functools.cached_property
+    def _loose_places(self) -> list[int]:
+        """Arguments of which no hint says all that they are."""
+        names = enumerate(self._parameters)
+        return [place for place, name in names if is_loose(self._hints.hint(name))]
 
     @functools.cached_property
     def _argument_decoders(self) -> list[Callable[[Payload], Any]]:
-        return [decoder(self._hints.get(name, Any)) for name in self._parameters]
+        return [self._hints.decoder(name) for name in self._parameters]
 
     @functools.cached_property
     def _split_arguments(self) -> Callable[[Payload], list[Payload]]:

@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from typing_extensions import TypeForm
+
 from weft.codec import decode_payload, encode_payload
 from weft.errors import UsageError
 from weft.records import HEARTBEAT_BYTES_MAX, Payload
@@ -33,7 +35,7 @@ class ActivityInfo:
     def idempotency_key(self) -> str:
         return f"{self.workflow_id}/{self.run_id}/{self.activity_id}"
 
-    def details_as(self, hint: type[T]) -> T | None:
+    def details_as(self, hint: TypeForm[T]) -> T | None:
         """`heartbeat_details` as `hint`; None when there are none. Raises UsageError when they do not fit it."""
         if self.heartbeat_details is None:
             return None

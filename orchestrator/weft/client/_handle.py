@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import msgspec
+from typing_extensions import TypeForm
 
 from weft.client._description import WorkflowDescription, describe
 from weft.client._duration import Duration, seconds
@@ -16,7 +17,7 @@ from weft.client._outcome import failed_error
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
 from weft.client._texts import already_started, refused, repeatable, unknown
-from weft.codec import decoder, encode_payload, stored_field
+from weft.codec import decoder, encode_checked, encode_payload, stored_field
 from weft.errors import DeadlineError, PayloadTooLargeError, UsageError
 from weft.records import (
     ENDED,
@@ -41,6 +42,7 @@ from weft.records import (
 )
 
 Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
 T = TypeVar("T")
 
 WAIT_S = 10.0
@@ -51,7 +53,7 @@ _FRESH_STEPS_S = (0.05, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits before the state is read again for a run that was confirmed just now; the last one repeats."""
 
 
-class Handle(Generic[Out]):
+class Handle(Generic[Out_co]):
     """A workflow by its ID; `Out` is what it returns. Made by a `Client`, and usable as long as that is open.
 
     With a `run_id` it is about that run, otherwise about the newest one. Signals, cancellations and terminations always
@@ -63,7 +65,7 @@ class Handle(Generic[Out]):
         session: Session,
         workflow_id: str,
         run_id: str,
-        decode: Callable[[Payload], Out],
+        decode: Callable[[Payload], Out_co],
         *,
         start: StartWorkflow | None = None,
         is_new: bool = False,
@@ -81,7 +83,7 @@ class Handle(Generic[Out]):
     def __repr__(self) -> str:
         return f"<Handle {self.id} {self.run_id or '(newest run)'}>"
 
-    async def result(self, timeout: Duration | None = None) -> Out:  # noqa: ASYNC109  # the wait is the log's
+    async def result(self, timeout: Duration | None = None) -> Out_co:  # noqa: ASYNC109  # the wait is the log's
         """Wait for the end of the run, for at most `timeout` (a timedelta or seconds; None: as long as it takes).
 
         Goes on over restarts of workers, and reads the result of a run that has ended also with no worker up. Raises
@@ -130,15 +132,18 @@ class Handle(Generic[Out]):
         name: str,
         payload: object = None,
         *,
+        hint: Any = Any,
         id: str | None = None,
         confirm: bool = True,
         timeout_s: float = WAIT_S,
     ) -> None:
         """Send a signal. One `id` is received once by a run, however often it is sent (default: a new one).
 
-        With `confirm=False` it returns as soon as the signal is durable, whether or not the workflow exists. Raises
-        RefusedError when the run has ended, UsageError when the payload is no JSON, PayloadTooLargeError when no record
-        takes it and there is no payload store, UnknownWorkflowError, DeadlineError, PayloadError, LogError.
+        `hint` is the type that the workflow receives it as: with it, a payload that does not fit is refused here. With
+        `confirm=False` it returns as soon as the signal is durable, whether or not the workflow exists. Raises
+        RefusedError when the run has ended, UsageError when the payload is no JSON or not of `hint`,
+        PayloadTooLargeError when no record takes it and there is no payload store, UnknownWorkflowError, DeadlineError,
+        PayloadError, LogError.
         """
         if not name:
             raise UsageError("A signal needs a name.")
@@ -146,7 +151,9 @@ class Handle(Generic[Out]):
             raise UsageError("A signal's id must not be empty; leave it out to get a new one.")
         signal_id = id or self._session.new_id()
         what = f"Signal {name!r} to workflow {self.id!r}"
-        data = await self._session.set_aside(self._address, encode_payload(payload), what)
+        data = await self._session.set_aside(
+            self._address, _signal_payload(name, payload, hint), what
+        )
         if not confirm:
             record = SignalWorkflow(name, data, signal_id)
             await self._session.write(self._address, record, timeout_s, what)
@@ -162,6 +169,12 @@ class Handle(Generic[Out]):
             if not (may_be_there and await self._has_received(signal_id)):
                 raise refused(what, reply)
 
+    @overload
+    async def query(
+        self, name: str, value: object = ..., *, hint: TypeForm[T], timeout_s: float = ...
+    ) -> T: ...
+    @overload
+    async def query(self, name: str, value: object = ..., *, timeout_s: float = ...) -> Any: ...
     async def query(
         self, name: str, value: object = None, *, hint: Any = Any, timeout_s: float = WAIT_S
     ) -> Any:
@@ -310,6 +323,16 @@ class Handle(Generic[Out]):
 
     def _is_meant(self, head: Head) -> bool:
         return not self.run_id or head.run_id == self.run_id
+
+
+def _signal_payload(name: str, value: object, hint: Any) -> Payload:
+    """Raises UsageError. Without a hint, whoever receives it knows what it should be."""
+    if hint is Any:
+        return encode_payload(value)
+    try:
+        return encode_checked(value, hint)
+    except UsageError as error:
+        raise UsageError(f"signal {name!r}: {error}") from None
 
 
 async def value_of(

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
 
 _ID_LENGTH_MAX = 255
 _HASH_DIGITS = 16
 
 
-class Child(Generic[In, Out]):
+class Child(Generic[In, Out_co]):
     """What `fulfil.options(...)` and `workflow.child("order", ...)` give: `ctx.execute_child` starts it.
 
     `id` is the child's workflow ID; without one it is made from the parent's. `timeout` bounds each of its runs.
@@ -36,7 +37,7 @@ class Child(Generic[In, Out]):
 
     def __init__(
         self,
-        workflow: Workflow[In, Out] | str,
+        workflow: Workflow[In, Out_co] | str,
         *,
         id: str = "",
         timeout: timedelta | float | None = None,
@@ -68,7 +69,7 @@ class Child(Generic[In, Out]):
     def __repr__(self) -> str:
         return f"<child {self.name}>"
 
-    def with_id(self, id: str) -> Child[In, Out]:
+    def with_id(self, id: str) -> Child[In, Out_co]:
         """The same under this ID."""
         check_workflow_id(id)
         other = copy.copy(self)
@@ -82,7 +83,7 @@ class Child(Generic[In, Out]):
         return self.workflow.encode_input(value)
 
     @property
-    def decode_result(self) -> Callable[[Payload], Out]:
+    def decode_result(self) -> Callable[[Payload], Out_co]:
         """From the result's JSON to the declared type; plain JSON when only its name is known."""
         return decoder(Any) if isinstance(self.workflow, str) else self.workflow.decode_result
 

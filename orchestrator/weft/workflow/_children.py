@@ -17,7 +17,7 @@ from weft.workflow._futures import WorkflowFuture
 if TYPE_CHECKING:
     from weft.workflow._machine import Machine
 
-Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
 
 _ENDS = {
     "failed": "failed with {type}",
@@ -28,10 +28,12 @@ _ENDS = {
 }
 
 
-class ChildHandle(Generic[Out]):
+class ChildHandle(Generic[Out_co]):
     """A child that runs; `await handle` is its result."""
 
-    def __init__(self, children: Children, child_id: int, child: Child[Any, Out], id: str) -> None:
+    def __init__(
+        self, children: Children, child_id: int, child: Child[Any, Out_co], id: str
+    ) -> None:
         self.workflow_id = id
         self.namespace = child.namespace
         """Empty where it is the parent's own."""
@@ -45,10 +47,10 @@ class ChildHandle(Generic[Out]):
     def __repr__(self) -> str:
         return f"<child {self.workflow_id!r}, run {self.run_id!r}>"
 
-    def __await__(self) -> Generator[Any, None, Out]:
+    def __await__(self) -> Generator[Any, None, Out_co]:
         return self.result().__await__()
 
-    def result(self) -> asyncio.Future[Out]:
+    def result(self) -> asyncio.Future[Out_co]:
         """The child's result. Raises ChildWorkflowError, when awaited, if it does not complete.
 
         It is one future: whoever is cancelled while waiting for it asks the child to end. `asyncio.shield` spares it.

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
+from typing_extensions import TypeForm
+
 from weft.activity import Activity
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
@@ -218,11 +220,11 @@ class Context(ChildCalls, BaseContext):
 
     @overload
     def receive_signal(
-        self, name: str, hint: type[T], *, timeout: timedelta | float | None = None
+        self, name: str, hint: TypeForm[T], *, timeout: timedelta | float | None = None
     ) -> asyncio.Future[T]: ...
     @overload
     def receive_signal(
-        self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
+        self, name: str, *, timeout: timedelta | float | None = None
     ) -> asyncio.Future[Any]: ...
     def receive_signal(
         self, name: str, hint: Any = Any, *, timeout: timedelta | float | None = None
@@ -235,6 +237,10 @@ class Context(ChildCalls, BaseContext):
         """
         return self._receive(name, hint, timeout)
 
+    @overload
+    def signals(self, name: str, hint: TypeForm[T]) -> AsyncIterator[T]: ...
+    @overload
+    def signals(self, name: str) -> AsyncIterator[Any]: ...
     async def signals(self, name: str, hint: Any = Any) -> AsyncIterator[Any]:
         """Every signal of that name, in order, as long as one asks.
 

@@ -6,10 +6,10 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from weft.activity import Retry
-from weft.codec import decoder, encode_payload
+from weft.codec import FunctionHints, encode_by_hint, encode_checked
 from weft.errors import UsageError
 from weft.records import ParentClose, Payload
 from weft.workflow._child import Child
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Workflow(Generic[In, Out]):
+class Workflow(Generic[In, Out_co]):
     """A workflow's function under its name and version. Calling it calls the function, nothing else."""
 
     def __init__(self, function: Callable[..., Any], *, name: str, version: str) -> None:
@@ -37,6 +38,10 @@ class Workflow(Generic[In, Out]):
                 f"workflow {name} is neither `async def` nor a generator: its steps could not be awaited"
             )
         self._input_name = _input_parameter(function, name)
+        self._hints = FunctionHints(function, f"workflow {name}")
+        # A generator's return hint says that it is a generator, and what it returns as the last of three.
+        checked = [self._input_name, "" if self._is_generator else "return"]
+        self._hints.check([name for name in checked if name])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -45,19 +50,14 @@ class Workflow(Generic[In, Out]):
         return f"<workflow {self.name}>"
 
     @functools.cached_property
-    def _hints(self) -> dict[str, Any]:
-        return get_type_hints(self.function)
-
-    @functools.cached_property
     def decode_input(self) -> Callable[[Payload], In]:
         """From the input's JSON to the declared type. The function raises UsageError naming the field."""
-        return decoder(self._hints.get(self._input_name, Any))
+        return self._hints.decoder(self._input_name)
 
     @functools.cached_property
-    def decode_result(self) -> Callable[[Payload], Out]:
+    def decode_result(self) -> Callable[[Payload], Out_co]:
         """From the result's JSON to the declared type (a generator's declared return type is not looked at)."""
-        hint = Any if self._is_generator else self._hints.get("return", Any)
-        return decoder(hint)
+        return self._hints.decoder("" if self._is_generator else "return")
 
     def options(
         self,
@@ -68,7 +68,7 @@ class Workflow(Generic[In, Out]):
         parent_close: ParentClose = "terminate",
         namespace: str = "",
         version: str = "",
-    ) -> Child[In, Out]:
+    ) -> Child[In, Out_co]:
         """This workflow as a child: `ctx.execute_child(fulfil.options(namespace="shop"), order)`. See `Child`."""
         return Child(
             self,
@@ -82,12 +82,14 @@ class Workflow(Generic[In, Out]):
 
     def encode_input(self, value: object) -> Payload:
         """The input as JSON, refused here with UsageError when the workflow could not take it."""
-        data = encode_payload(value)
         try:
-            self.decode_input(data)
+            return encode_checked(value, self._hints.hint(self._input_name))
         except UsageError as error:
             raise UsageError(f"workflow {self.name}, input: {error}") from None
-        return data
+
+    def encode_result(self, value: object) -> Payload:
+        """What the function returned, as JSON. Raises UsageError for what JSON cannot hold."""
+        return encode_by_hint(value, Any if self._is_generator else self._hints.hint("return"))
 
     def run(self, machine: Machine, data: Payload) -> Coroutine[Any, Any, Any]:
         """The function as a coroutine on its context."""

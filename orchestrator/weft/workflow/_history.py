@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from weft.activity import Activity
 from weft.codec import decode_payload, is_stored
 from weft.errors import UsageError
 from weft.records import ActivityCompleted, ActivityScheduled, HistoryEvent, Payload
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 ReadHistory = Callable[[int], Sequence[HistoryEvent]]
 """The run's events after the one with this ID, oldest first; maybe more of them than the code may know."""
@@ -75,6 +78,10 @@ class History(Sequence[HistoryEvent]):
             if isinstance(event, ActivityCompleted) and event.activity == name
         ]
 
+    @overload
+    def value(self, payload: Payload, hint: TypeForm[T]) -> T: ...
+    @overload
+    def value(self, payload: Payload) -> Any: ...
     def value(self, payload: Payload, hint: Any = Any) -> Any:
         """A payload of an event (its input, result or payload) as a value of `hint`.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from weft.activity import Activity, to_activity_error, to_failure
-from weft.codec import decoder, encode_payload, is_stored, stored_field
+from weft.codec import decoder, is_stored, stored_field
 from weft.core import (
     CancelActivity,
     CancelTimer,
@@ -521,7 +521,7 @@ class Machine:
         if error is not None:
             return FailWorkflow(to_failure(error))
         try:
-            return CompleteWorkflow(encode_payload(main.result()))
+            return CompleteWorkflow(self.workflow.encode_result(main.result()))
         except UsageError as problem:
             return FailWorkflow(to_failure(problem))
 

@@ -65,7 +65,7 @@ def test_request_is_refused_when_the_run_has_ended(log: Log, owner: FakeOwner, a
         async with Client(log, namespace="desk") as client:
             handle = await client.start(echo, Order("A-1"), id="A-1")
             with pytest.raises(RefusedError, match=r"'A-1' was refused: .* has ended"):
-                await ask(handle)  # type: ignore[arg-type]
+                await ask(handle)
 
     asyncio.run(scenario())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from weft.activity import Activity
 from weft.codec import encode_payload
@@ -94,9 +94,22 @@ class Environment:
 
     # What a test does.
 
+    @overload
     def start(
         self,
         workflow: Workflow[In, Out],
+        input: In,
+        *,
+        id: str = ...,
+        timeout: Duration | None = ...,
+    ) -> Handle[Out]: ...
+    @overload
+    def start(
+        self, workflow: Workflow[None, Out], *, id: str = ..., timeout: Duration | None = ...
+    ) -> Handle[Out]: ...
+    def start(
+        self,
+        workflow: Workflow[Any, Out],
         input: Any = None,
         *,
         id: str = "",

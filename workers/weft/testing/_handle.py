@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from typing_extensions import TypeForm
 
 from weft.client import failed_error, reply_of
 from weft.codec import decode_payload
@@ -25,16 +27,17 @@ from weft.workflow import Workflow
 if TYPE_CHECKING:
     from weft.testing._environment import Environment
 
-Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
+T = TypeVar("T")
 Duration = timedelta | float
 """A timedelta, or seconds."""
 
 
-class Handle(Generic[Out]):
+class Handle(Generic[Out_co]):
     """A workflow by its ID; made by `Environment.start`. `after` is virtual time from now."""
 
     def __init__(
-        self, environment: Environment, workflow: Workflow[Any, Out], workflow_id: str
+        self, environment: Environment, workflow: Workflow[Any, Out_co], workflow_id: str
     ) -> None:
         self.id = workflow_id
         self._environment = environment
@@ -52,7 +55,7 @@ class Handle(Generic[Out]):
         self._environment._run_until(self._has_stopped, self._stuck)
         return self._status()
 
-    def result(self) -> Out:
+    def result(self) -> Out_co:
         """Let time pass until the run has ended.
 
         Raises WorkflowFailedError when it did not complete, StuckError when it is blocked, and what `wait` raises.
@@ -110,6 +113,10 @@ class Handle(Generic[Out]):
         record = self._environment._signal_record(name, payload, id)
         self._environment._send(self.id, record, after, f"Signal {name!r} to workflow {self.id!r}")
 
+    @overload
+    def query(self, name: str, value: object = ..., *, hint: TypeForm[T]) -> T: ...
+    @overload
+    def query(self, name: str, value: object = ...) -> Any: ...
     def query(self, name: str, value: object = None, *, hint: Any = Any) -> Any:
         """Ask the run's code, once all has happened that takes no time. Raises like a client's `Handle.query`."""
         what = f"Query {name!r} of workflow {self.id!r}"

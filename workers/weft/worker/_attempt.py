@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client import Counter
 
 from weft.activity import Activity, ActivityInfo, current, current_pulse
-from weft.codec import decode_payload, encode_payload, is_stored
+from weft.codec import decode_payload, is_stored
 from weft.errors import (
     Failure,
     HeartbeatTimeoutError,
@@ -169,7 +169,7 @@ class AttemptRunner:
             self._running.dec()
             pulse.stop = None
         try:
-            result = await self._storable(encode_payload(value), task, workflow_id)
+            result = await self._storable(activity.encode_result(value), task, workflow_id)
         except PayloadTooLargeError as error:
             return _fail(known.failed, task, error, non_retryable=True)
         except PayloadError as error:

@@ -1,0 +1,93 @@
+"""What type checkers must reject: every line with `# wrong`, and no other. Never run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.typing.accepted import Order, Receipt, charge, count, fulfil, nightly
+from weft import activity, workflow
+from weft.activity import Retry
+from weft.client import Client
+from weft.testing import Environment
+
+
+async def calls(ctx: workflow.Context, order: Order) -> None:
+    await ctx.execute_activity(charge, "order")  # wrong
+    await ctx.execute_activity(charge, order, cents="5")  # wrong
+    await ctx.execute_activity(charge, order, amount=5)  # wrong
+    await ctx.execute_activity(charge)  # wrong
+    await ctx.execute_activity(count, "a", "b")  # wrong
+    await ctx.execute_activity(lambda: 1)  # wrong
+    receipt: str = await ctx.execute_activity(charge, order)  # wrong
+    number: int = await ctx.execute_activity(charge.options(queue="x"), order)  # wrong
+    charge.options(timeout="5 s")  # wrong
+    charge.options(attempts=5)  # wrong
+    await ctx.sleep("5 s")  # wrong
+    del receipt, number
+
+
+async def children(ctx: workflow.Context, order: Order) -> None:
+    await ctx.execute_child(fulfil, "order")  # wrong
+    await ctx.execute_child(fulfil)  # wrong
+    await ctx.execute_child(nightly, 5)  # wrong
+    await ctx.execute_child(charge, order)  # wrong
+    fulfil.options(parent_close="kill")  # wrong
+    text: str = await ctx.execute_child(fulfil, order)  # wrong
+    handle = await ctx.start_child(fulfil, order)
+    number: int = await handle  # wrong
+    await ctx.signal(5, "paid")  # wrong
+    del text, number
+
+
+async def signals(ctx: workflow.Context) -> None:
+    paid: str = await ctx.receive_signal("paid", Receipt)  # wrong
+    await ctx.receive_signal(Receipt)  # wrong
+    await ctx.receive_signal("paid", Receipt, timeout="1d")  # wrong
+    async for receipt in ctx.signals("paid", Receipt):
+        receipt.euros  # wrong
+    words: list[str] = ctx.history.results(count)  # wrong
+    ctx.on_query(5)  # wrong
+    del paid, words
+
+
+async def clients(client: Client, order: Order) -> None:
+    await client.start(fulfil, "order")  # wrong
+    await client.start(fulfil)  # wrong
+    await client.start(nightly, 5)  # wrong
+    await client.start(fulfil, order, on_conflict="retry")  # wrong
+    await client.start(fulfil, order, timeout="5 s")  # wrong
+    await client.start(fulfil, order, identity="x")  # wrong
+    await client.start(charge, order)  # wrong
+    text: str = await client.execute(fulfil, order)  # wrong
+    handle = await client.start(fulfil, order)
+    number: int = await handle.result()  # wrong
+    other: int = await client.handle("order-1", fulfil).result()  # wrong
+    progress: str = await handle.query("progress", hint=int)  # wrong
+    del text, number, other, progress
+
+
+def environments(env: Environment, order: Order) -> None:
+    result: str = env.start(fulfil, order).result()  # wrong
+    env.start(fulfil, "order")  # wrong
+    env.start(fulfil)  # wrong
+    env.fake(5, None)  # wrong
+    env.advance("1d")  # wrong
+    del result
+
+
+def definitions() -> None:
+    activity.define(5)  # wrong
+    activity.define(retry=3)  # wrong
+    activity.define(timeout="5 s")  # wrong
+    Retry(max_attempts="3")  # wrong
+    Retry(initial_interval="100ms")  # wrong
+    activity.define(heartbeat_timeout=timedelta(seconds=1), queues=["x"])  # wrong
+
+
+@workflow.define  # wrong
+async def two_inputs(ctx: workflow.Context, order: Order, more: int) -> None: ...
+
+
+@workflow.define  # wrong
+def plain(ctx: workflow.Context, order: Order) -> int:
+    return 5
