@@ -9,7 +9,7 @@ import msgspec
 
 from tests.simulation.histories import Histories, RunHistory
 from tests.simulation.host import EPOCH_S
-from tests.simulation.workflows import Odds, add_together, chain
+from tests.simulation.workflows import NEWS, NEWS_PARTITIONS, Odds, add_together, chain
 from tests.simulation.world import World
 from weft.codec import (
     MalformedError,
@@ -42,6 +42,7 @@ from weft.records import (
     Payload,
     Progress,
     RecordDeferred,
+    RecordPublished,
     SignalReceived,
     TimerFired,
     TimerStarted,
@@ -59,7 +60,7 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
         _histories, _inline_order, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs,
-        _leftovers, _progress, _memory, _custom_status, _patches,
+        _leftovers, _progress, _memory, _custom_status, _patches, _published,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)
@@ -421,6 +422,29 @@ def _patches(_world: World, histories: Histories) -> Iterator[str]:
             continue
         if not set(ways) <= {"add"}:
             yield f"{_name(run)}: it goes several ways: {ways}"
+
+
+def _published(world: World, histories: Histories) -> Iterator[str]:
+    """What runs have published is on the topic once, where its key belongs; and nothing else is."""
+    said = Counter(
+        (run.run_id, event.publish_id)
+        for run in histories.runs.values()
+        for event in run.events()
+        if isinstance(event, RecordPublished)
+    )
+    written: dict[str, int] = Counter()
+    for record in world.recorder.facts(NEWS):
+        assert record.value is not None, "nobody writes tombstones there"
+        value = msgspec.json.decode(record.value)
+        written[value["run"]] += 1
+        if written[value["run"]] != value["number"]:
+            yield f"{NEWS}: {value} is record {written[value['run']]} of its run"
+        if record.partition != partition_of(record.key or b"", NEWS_PARTITIONS):
+            yield f"{NEWS}: {value} is on partition {record.partition}"
+    events = Counter(run_id for run_id, _ in said)
+    for run_id in {*events, *written}:
+        if events[run_id] != written[run_id]:
+            yield f"run {run_id} has published {events[run_id]} records; {NEWS} has {written[run_id]} of it"
 
 
 def _result(run: RunHistory) -> object:

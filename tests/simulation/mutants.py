@@ -167,6 +167,19 @@ def _ready_with_partitions_only(_original: property) -> property:
     )
 
 
+def _outside_of_it(original: Callable[..., None]) -> Callable[..., None]:
+    """What workflows publish is written on its own, as any producer would."""
+
+    def commit(self: Any, batch: Any, member: Any) -> None:
+        for topic, partition, key, value, headers in batch.writes:
+            if topic in batch.published:
+                self._replies.produce(topic, partition, key, value, headers)
+        batch.writes = [write for write in batch.writes if write[0] not in batch.published]
+        original(self, batch, member)
+
+    return commit
+
+
 def _all_early(original: Callable[..., Any]) -> Callable[..., Any]:
     """What follows from a result is begun before the result is committed."""
 
@@ -202,6 +215,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
+    "published_outside_the_transaction": (PartitionOwner, "_commit", _outside_of_it),
     "inline_before_its_cause": (Serving, "take_turns", _all_early),
     "older_body_read_back": (Shelf, "body", _first_body),
     "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),

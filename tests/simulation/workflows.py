@@ -13,6 +13,9 @@ from weft import activity, workflow
 from weft.activity import Retry
 from weft.errors import ActivityError
 
+NEWS = "sim-news"
+"""A topic of the users', with a partition count of its own."""
+NEWS_PARTITIONS = 3
 TOO_LARGE = 950_000
 """Bytes of a result that no record can take."""
 
@@ -271,8 +274,30 @@ async def patching(ctx: workflow.Context, length: int) -> list[int]:
     return [total, patched_count]
 
 
+@workflow.define
+async def announcer(ctx: workflow.Context, count: int) -> int:
+    """Says what it does on a topic: one record at first, and one or two with every step."""
+    said = 0
+
+    def say() -> asyncio.Future[None]:
+        nonlocal said
+        said += 1
+        value = {"run": ctx.info.run_id, "number": said}
+        return ctx.publish(
+            NEWS, key=ctx.info.workflow_id, value=value, headers={"number": str(said)}
+        )
+
+    await say()
+    for number in range(count):
+        await ctx.execute_activity(add_inline if number % 3 else add, number, 1)
+        if number % 2:
+            say()  # with what follows in this step
+        await say()
+    return said
+
+
 _ALWAYS = (
-    chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
+    announcer, chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
 )  # fmt: skip
 OLD_WORKFLOWS = (*_ALWAYS, patching_before)
 WORKFLOWS = (*_ALWAYS, patching, novelty)

@@ -236,6 +236,18 @@ async def changes(user: User, _plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def announcements(user: User, _plain: PlainProducer, id: str) -> None:
+    """Records on a topic of the user's own; some runs are terminated in the middle."""
+    count = user.random.randrange(1, 9)
+    handle = await user.start(flows.announcer, count, id)
+    if user.random.random() < 0.3:
+        await user.pause(2.0)
+        await user.ask(lambda: handle.terminate("enough", timeout_s=5.0))
+        return
+    user.expect(id, "completed", lambda said: said == 1 + count + count // 2)
+    await user.end(handle)
+
+
 async def rivals(user: User, _plain: PlainProducer, id: str) -> None:
     """Two starts of one ID: one of them is refused, and nothing happens twice."""
     user.expect(id, "completed", lambda word: word == "now")
@@ -278,6 +290,6 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
-    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, rivals, plain_starts,
-    garbage,
+    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, announcements, rivals,
+    plain_starts, garbage,
 )  # fmt: skip

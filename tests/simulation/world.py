@@ -16,10 +16,18 @@ from tests.simulation.plain import PlainProducer
 from tests.simulation.recorder import Recorder
 from tests.simulation.scheduler import Process, Scheduler, Task
 from tests.simulation.users import User
-from tests.simulation.workflows import ACTIVITIES, OLD_WORKFLOWS, WORKFLOWS, Odds
+from tests.simulation.workflows import (
+    ACTIVITIES,
+    NEWS,
+    NEWS_PARTITIONS,
+    OLD_WORKFLOWS,
+    WORKFLOWS,
+    Odds,
+)
 from tests.simulation.workloads import Workload
 from weft.client import Client
 from weft.errors import InvariantViolation, LogError, LogUnavailableError
+from weft.log import TopicSpec
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace, catalogue
 from weft.worker import Worker
@@ -160,6 +168,7 @@ class World:
     def deploy(self) -> None:
         """Topics and workers."""
         specs = catalogue(self.namespace, partitions=self.partition_count, queues=("default",))
+        specs.append(TopicSpec(NEWS, NEWS_PARTITIONS))
         self._outside(lambda: self._create(specs), "topics")
         for number in range(self.random.choice([1, 2, 3])):
             self.add_worker(

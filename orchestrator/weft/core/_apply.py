@@ -24,6 +24,7 @@ from weft.records import (
     CancelRequested,
     HistoryEvent,
     RecordDeferred,
+    RecordPublished,
     SignalReceived,
     TimerCancelled,
     TimerFired,
@@ -203,6 +204,10 @@ def _patched(run: Run, event: WorkflowPatched) -> None:
     run.patches.append(event.patch_id)
 
 
+def _published(_run: Run, _event: RecordPublished) -> None:
+    """Nothing of it is the run's: the record is on its topic."""
+
+
 def _signal_received(run: Run, event: SignalReceived) -> None:
     if event.signal_id:
         run.signal_ids.add(event.signal_id)
@@ -285,6 +290,7 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     TimerCancelled: _timer_ended,
     **CHILD_FOLDS,
     WorkflowPatched: _patched,
+    RecordPublished: _published,
     SignalReceived: _signal_received,
     CancelRequested: _cancel_requested,
     WorkflowBlocked: _blocked,

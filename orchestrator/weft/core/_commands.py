@@ -75,6 +75,19 @@ class RecordPatch(msgspec.Struct, frozen=True, gc=False):
     patch_id: str
 
 
+class PublishRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record for a topic of the user's. Its owner says which partition it goes to, or why it cannot."""
+
+    publish_id: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    digest: str = ""
+    partition: int = -1
+    failure: FailureInfo | None = None
+
+
 class CompleteWorkflow(msgspec.Struct, frozen=True, gc=False):
     result: Payload
 
@@ -96,6 +109,7 @@ Command = (
     | CancelChild
     | SendSignal
     | RecordPatch
+    | PublishRecord
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflowDone

@@ -33,6 +33,7 @@ from weft.core._commands import (
     Due,
     FailWorkflow,
     LeaseExpired,
+    PublishRecord,
     RecordPatch,
     ScheduleActivity,
     ScheduleChild,
@@ -63,6 +64,7 @@ from weft.records import (
     ChildRunning,
     FailureInfo,
     HistoryEvent,
+    RecordPublished,
     SignalDelivered,
     SignalOutcome,
     SignalReceived,
@@ -391,6 +393,18 @@ def _record_patch(_run: Run, command: RecordPatch, event_id: int, now_ms: int) -
     return WorkflowPatched(event_id, now_ms, command.patch_id)
 
 
+def _publish(_run: Run, command: PublishRecord, event_id: int, now_ms: int) -> HistoryEvent:
+    return RecordPublished(
+        event_id,
+        now_ms,
+        command.publish_id,
+        command.topic,
+        command.partition,
+        command.digest,
+        command.failure,
+    )
+
+
 def _complete(_run: Run, command: CompleteWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
     return WorkflowCompleted(event_id, now_ms, command.result)
 
@@ -446,6 +460,7 @@ _COMMANDS: dict[type, Callable[[Run, Any, int, int], HistoryEvent]] = {
     CancelChild: cancel_child,
     SendSignal: send_signal,
     RecordPatch: _record_patch,
+    PublishRecord: _publish,
     CompleteWorkflow: _complete,
     FailWorkflow: _fail,
     CancelWorkflowDone: _cancelled,

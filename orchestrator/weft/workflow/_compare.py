@@ -17,6 +17,7 @@ from weft.core import (
     Command,
     CompleteWorkflow,
     FailWorkflow,
+    PublishRecord,
     RecordPatch,
     ScheduleActivity,
     ScheduleChild,
@@ -30,6 +31,7 @@ from weft.records import (
     ChildCancelRequested,
     ChildScheduled,
     HistoryEvent,
+    RecordPublished,
     SignalSent,
     TimerCancelled,
     TimerStarted,
@@ -49,6 +51,7 @@ COMMAND_EVENTS = (
     ChildScheduled,
     ChildCancelRequested,
     SignalSent,
+    RecordPublished,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowCancelled,
@@ -127,6 +130,8 @@ def describe_event(event: HistoryEvent) -> str:
             return f"CancelChild number {event.child_id}"
         case SignalSent():
             return _sent_signal(event)
+        case RecordPublished():
+            return f'PublishRecord to "{event.topic}" (number {event.publish_id})'
         case WorkflowCompleted():
             return "CompleteWorkflow"
         case WorkflowFailed():
@@ -137,7 +142,7 @@ def describe_event(event: HistoryEvent) -> str:
             return type(event).__name__
 
 
-def describe_command(command: Command) -> str:
+def describe_command(command: Command) -> str:  # noqa: C901  # one case a command
     """A command in the words of `describe_event`."""
     match command:
         case ScheduleActivity():
@@ -154,6 +159,8 @@ def describe_command(command: Command) -> str:
             return f"CancelChild number {command.child_id}"
         case SendSignal():
             return _sent_signal(command)
+        case PublishRecord():
+            return f'PublishRecord to "{command.topic}" (number {command.publish_id})'
         case CompleteWorkflow():
             return "CompleteWorkflow"
         case FailWorkflow():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -21,6 +21,7 @@ from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._history import History
 from weft.workflow._logger import WorkflowLogger
+from weft.workflow._publish import encoded
 from weft.workflow._saga import Saga
 from weft.workflow._scope import CancelScope
 
@@ -171,6 +172,27 @@ class BaseContext:
         A run ends with its main code. Handlers that still wait for something go no further then, and a warning says so.
         """
         return self._machine.handlers.are_finished
+
+    def publish(
+        self,
+        topic: str,
+        *,
+        value: object,
+        key: str | bytes | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
+    ) -> asyncio.Future[None]:
+        """Write a record to a topic of yours, exactly once: in the transaction that makes this step durable.
+
+        Consumers that read committed records see it once, whatever crashes; no replay writes it again. `value` is what
+        an activity may be given, as JSON; bytes are written as they are, and None is a tombstone. The partition is the
+        one that Java's clients would choose for the `key`; records without one go where the workflow's ID belongs, so
+        those of one workflow stay in order. It goes out with the step whether or not it is awaited.
+
+        Raises, when awaited, RecordTooLargeError for more than the topic takes, and UsageError for a topic of Weft's
+        own or a record without a key on a compacted one. A topic that does not exist, or may not be written to, blocks
+        the run until that is mended.
+        """
+        return self._machine.publish(encoded(topic, key, value, headers))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)

@@ -25,6 +25,7 @@ from weft.core import (
     Command,
     CompleteWorkflow,
     FailWorkflow,
+    PublishRecord,
     RecordPatch,
     ScheduleActivity,
     StartTimer,
@@ -61,6 +62,7 @@ from weft.workflow._handlers import Handlers, SignalHandler, refuse_two_ways
 from weft.workflow._history import History, ReadHistory, read_nothing
 from weft.workflow._lines import first_line, innermost_line, raised_line
 from weft.workflow._loop import WorkflowLoop
+from weft.workflow._publish import Place, Publications, PublishFuture, on_any_topic
 
 if TYPE_CHECKING:
     from weft.workflow._definition import Workflow
@@ -82,10 +84,12 @@ class Machine:
         guard: Guard = UNGUARDED,
         fetch: Callable[[Payload], Payload] = _as_it_is,
         read_history: ReadHistory = read_nothing,
+        place: Place = on_any_topic,
     ) -> None:
         """`fetch` gives what a payload on the log stands for. It may block, and raise what is no matter of the code.
 
-        `read_history` gives the events of the run, with the one that it is activated with.
+        `read_history` gives the events of the run, with the one that it is activated with. `place` says where records
+        go that the code publishes, or why they cannot; it may do what `fetch` may.
         """
         self.workflow = workflow
         self.workflow_id = workflow_id
@@ -126,6 +130,7 @@ class Machine:
         self._fetch = fetch
         self._unfetched: list[tuple[SignalFuture | SignalHandler, SignalReceived]] = []
         """Signals that the code has taken, handed over when it rests: their payloads may lie in the store."""
+        self._publications = Publications(place)
 
     # Events in, commands out.
 
@@ -143,10 +148,14 @@ class Machine:
         # Fetched out here: the wait for the store is not the code's, which has little time and must not see it fail.
         name = stored_field(event)
         told = self._fetched(event, name) if name and self._is_waited_for(event) else event
+        self._publications.begin_step()
         self._guard.call(self._wake, feed, told)
         if told is not event and isinstance(event, WorkflowStarted):
             self.started = event  # the large one was for the code
-        while self._unfetched and not self._ended:
+        while self._publications.waiting or (self._unfetched and not self._ended):
+            if self._publications.waiting:
+                self._settle_publications()
+                continue
             taken, self._unfetched = self._unfetched, []
             signals = [
                 (future, self._fetched(signal, "payload"), signal) for future, signal in taken
@@ -166,6 +175,7 @@ class Machine:
         self._recorded_patches = frozenset(
             event.patch_id for event in history if isinstance(event, WorkflowPatched)
         )
+        self._publications.begin_replay(history)
         pending: deque[Command] = deque()
         for event in history:
             if isinstance(event, COMMAND_EVENTS):
@@ -240,6 +250,19 @@ class Machine:
                 given_up.append(signal)
         for signal in reversed(given_up):
             self._signals.setdefault(signal.name, deque()).appendleft(signal)
+        self._run()
+
+    def _settle_publications(self) -> None:
+        """Tell the code what became of its records, and let it go on."""
+        settled = self._publications.settle(replaying=self.replaying)
+        for future, record in settled:
+            self._commands[future.publish_id] = record
+        if settled and not self._ended:
+            self._guard.call(self._tell_published, settled)
+
+    def _tell_published(self, settled: Sequence[tuple[PublishFuture, PublishRecord]]) -> None:
+        for future, record in settled:
+            future.tell(record.failure)
         self._run()
 
     def _run(self) -> None:
@@ -343,6 +366,21 @@ class Machine:
     def cancel_timer(self, timer_id: int) -> None:
         if self._timers.pop(timer_id, None) is not None:
             self._withdraw_or_add(timer_id, CancelTimer(timer_id))
+
+    def publish(self, record: PublishRecord) -> PublishFuture:
+        """Ask for a record to be published with this step."""
+        self._refuse_onlooker("publish a record")
+        self._command_id += 1
+        future = PublishFuture(self, self._command_id)
+        if not self._ended:
+            command = msgspec.structs.replace(record, publish_id=self._command_id)
+            self._ask(command, self._command_id)
+            self._publications.waiting.append((future, command))
+        return future
+
+    def withdraw_publication(self, publish_id: int) -> None:
+        """Nobody waits for it any more, and it was not brought out yet: it is not."""
+        self._commands.pop(publish_id, None)
 
     def history(self) -> History:
         """The events up to the one that is being handled. Only what is new is read since it was last asked for."""

@@ -73,7 +73,10 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """A topic as it is on the log. `record_bytes_max` is the largest record it takes (key and value)."""
+    """A topic as it is on the log. `record_bytes_max` is the largest record it takes (key and value).
+
+    `is_writable` is False when the log says that whoever asks may not write to it.
+    """
 
     name: str
     partitions: int
@@ -81,6 +84,7 @@ class TopicInfo:
     retention_ms: int | None
     replication: int
     record_bytes_max: int
+    is_writable: bool = True
 
 
 DeliveryCallback = Callable[[LogError | None, int, int], None]

@@ -252,6 +252,20 @@ class WorkflowPatched(HistoryEvent, frozen=True):
     patch_id: str
 
 
+class RecordPublished(HistoryEvent, frozen=True):
+    """A record of the code's own: on that topic since this event is on the log, in the same transaction.
+
+    The record itself is not kept here. With a `failure` it was refused instead, and the code was told why.
+    """
+
+    publish_id: int
+    topic: str
+    partition: int = -1
+    digest: str = ""
+    """Of key, value and headers: equal ones are equal records."""
+    failure: FailureInfo | None = None
+
+
 # Endings: the last event of a run.
 
 
@@ -332,6 +346,7 @@ Event = (
     | SignalSent
     | SignalDelivered
     | WorkflowPatched
+    | RecordPublished
     | SignalReceived
     | CancelRequested
     | WorkflowCompleted
@@ -354,6 +369,7 @@ COMMANDS = (
     ChildScheduled,
     ChildCancelRequested,
     SignalSent,
+    RecordPublished,
 )
 """Those that a replay compares: no mark of a patch."""
 ENDINGS = (

@@ -20,6 +20,7 @@ from weft.records import (
     Event,
     Payload,
     RecordDeferred,
+    RecordPublished,
     SignalReceived,
     TimerCancelled,
     TimerFired,
@@ -79,6 +80,10 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return f"number {event.timer_id}"
         case WorkflowPatched():
             return event.patch_id
+        case RecordPublished():
+            if event.failure is not None:
+                return f"{event.topic}: {failure_text(event.failure)}"
+            return f"to {event.topic}, partition {event.partition}"
         case SignalReceived():
             return f"{event.name}({_short(event.payload)})"
         case WorkflowCompleted():

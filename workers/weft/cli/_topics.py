@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from weft.cli._context import Common, command
-from weft.log import TopicInfo
+from weft.log import TopicInfo, TopicSpec
 from weft.topics import Namespace, Problem, catalogue, check, create, partition_count, queues
 
 QueueOption = Annotated[
@@ -41,9 +41,13 @@ def create_topics(
         ),
     ] = None,
     queue: QueueOption = None,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option("--topic", help="A topic of yours, to publish to. May be repeated."),
+    ] = None,
     replication: ReplicationOption = -1,
 ) -> None:
-    """Create the topics that are missing."""
+    """Create the topics that are missing: Weft's own, and those that are named."""
     namespace = Namespace(common.settings.namespace)
     log = common.settings.open_log(may_create=True)
     admin = log.admin()
@@ -55,6 +59,8 @@ def create_topics(
             namespace, partitions=partitions, queues=queue or ["default"], replication=replication
         )
         created = create(admin, specs)
+        own = [TopicSpec(name, partitions, replication=replication) for name in topic or ()]
+        created += admin.create_topics(own)
     finally:
         admin.close()
         log.close()

@@ -9,6 +9,7 @@ from weft.testing._environment import Environment
 from weft.testing._errors import CrashError, StuckError
 from weft.testing._fakes import Call
 from weft.testing._handle import Handle
+from weft.testing._published import Published
 from weft.testing._replay import History, check, read_histories, replay
 from weft.testing._store_contract import StoreContract, state_of
 
@@ -18,6 +19,7 @@ __all__ = [
     "Environment",
     "Handle",
     "History",
+    "Published",
     "StoreContract",
     "StuckError",
     "check",

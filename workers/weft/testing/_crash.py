@@ -13,6 +13,7 @@ from weft.records import Event, FailureInfo, WorkflowCompleted, WorkflowFailed
 from weft.testing._environment import Environment
 from weft.testing._errors import CrashError
 from weft.testing._handle import Handle
+from weft.testing._published import Published
 from weft.workflow import Workflow
 
 Out = TypeVar("Out")
@@ -39,6 +40,7 @@ class _Ending(NamedTuple):
     outcome: str
     events: Sequence[Event]
     has_run_inline_again: bool
+    published: Sequence[Published]
 
 
 def crash_everywhere(
@@ -115,7 +117,8 @@ def _ending(environment: Environment, handle: Handle[Out]) -> tuple[_Ending, Out
     last = events[-1]
     if isinstance(last, WorkflowCompleted):
         outcome = f"completed with {bytes(last.result).decode(errors='replace')}"
-    return _Ending(outcome, events, environment._has_run_inline_again), result
+    again, published = environment._has_run_inline_again, environment.published()
+    return _Ending(outcome, events, again, published), result
 
 
 def _compare(
@@ -139,6 +142,11 @@ def _compare(
     if not actual.has_run_inline_again and list(actual.events) != list(expected.events):
         raise CrashError(
             f"{workflow.name} has another history after a crash {where}: {_difference(expected, actual)}. {_ADVICE}"
+        )
+    if not actual.has_run_inline_again and list(actual.published) != list(expected.published):
+        raise CrashError(
+            f"{workflow.name} publishes otherwise after a crash {where}: {len(expected.published)} records without it, "
+            f"{len(actual.published)} with it, or other ones. {_ADVICE}"
         )
 
 

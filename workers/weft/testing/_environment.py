@@ -25,6 +25,7 @@ from weft.testing._fakes import Call, Fakes, name_of
 from weft.testing._handle import Duration, Handle
 from weft.testing._loop import START, VirtualHost, VirtualLoop
 from weft.testing._owner import ASKED_BY, NAMESPACE, Owner
+from weft.testing._published import Published
 from weft.testing._replay import History, check
 from weft.workflow import Machine, Workflow
 
@@ -152,6 +153,13 @@ class Environment:
         """The attempts so far, faked or not, in the order in which they began: of one activity, or of all."""
         name = name_of(activity) if activity is not None else ""
         return [call for call in self._fakes.calls if not name or call.activity == name]
+
+    def published(self, topic: str = "") -> list[Published]:
+        """What workflows have published so far, in its order: on one topic, or on all.
+
+        Here every topic exists, and takes what Kafka takes unless it is told otherwise.
+        """
+        return [one for one in self._owner.published if not topic or one.topic == topic]
 
     def advance(self, duration: Duration) -> None:
         """Let time pass, and everything happen that happens in it."""

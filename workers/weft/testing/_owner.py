@@ -24,6 +24,7 @@ from weft.records import (
     SignalsRecord,
 )
 from weft.testing._loop import VirtualHost
+from weft.testing._published import Published, published
 from weft.topics import Namespace
 from weft.worker import Batch, Partition
 from weft.workflow import Workflow
@@ -64,6 +65,8 @@ class Owner:
         self._dispatch = dispatch
         self._committed = committed
         self._lost = lost
+        self.published: list[Published] = []
+        """What workflows have published, oldest first."""
         self._state: dict[bytes, bytes] = {}
         self._offset = 0
         self.partition = self._new_partition()
@@ -163,8 +166,11 @@ class Owner:
     def _commit(self, batch: Batch) -> None:
         changed = []
         tasks: list[tuple[str, ActivityTask, bool]] = []
-        for topic, _, key, value, _ in batch.writes:
-            assert key is not None, "all that an owner writes has a key"
+        for topic, _, key, value, headers in batch.writes:
+            if topic in batch.published:
+                self.published.append(published(topic, key, value, headers))
+                continue
+            assert key is not None, "all that an owner writes for itself has a key"
             if topic == NAMESPACE.state:
                 if value is None:
                     self._state.pop(key, None)

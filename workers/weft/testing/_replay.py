@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.codec import MalformedError, decode_events, encode, is_stored, stored_field
-from weft.core import Command, CompleteWorkflow, ScheduleActivity
+from weft.core import Command, CompleteWorkflow, PublishRecord, ScheduleActivity
 from weft.errors import NondeterminismError, UsageError
 from weft.records import (
     COMMANDS,
@@ -18,6 +18,7 @@ from weft.records import (
     Event,
     HistoryEvent,
     Payload,
+    RecordPublished,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
@@ -223,8 +224,20 @@ class _Judge(Machine):
             if command.activity == event.activity:
                 what = f'ScheduleActivity "{event.activity}" with'
                 _compare_payload(what, event, event.input, command.input)
+        elif isinstance(command, PublishRecord) and isinstance(event, RecordPublished):
+            _compare_record(command, event)
         elif isinstance(command, CompleteWorkflow) and isinstance(event, WorkflowCompleted):
             _compare_payload("CompleteWorkflow with", event, event.result, command.result)
+
+
+def _compare_record(command: PublishRecord, event: RecordPublished) -> None:
+    if command.topic == event.topic and command.digest != event.digest:
+        raise NondeterminismError(
+            "its record differs",
+            event_id=event.event_id,
+            expected=f'PublishRecord to "{event.topic}" with another key, value or header',
+            actual=f"PublishRecord with {_short(Payload(command.value or b'null'))}",
+        )
 
 
 def _compare_payload(what: str, event: HistoryEvent, expected: Payload, actual: Payload) -> None:

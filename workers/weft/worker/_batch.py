@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from weft.codec import encode
+from weft.core import PublishRecord
 from weft.log import Headers, LogRecord, TopicPartition
 from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
 from weft.topics import Namespace
@@ -41,6 +42,8 @@ class Batch:
         """It has an answer that only the present owner may give: a commit shows who that is."""
         self.planned_bytes = 0
         """What is written here, and what the states will take that changed and are written at the end."""
+        self.published: set[str] = set()
+        """Topics of the users' that records here are for."""
         self.removals: list[tuple[str, list[str]]] = []
         """(workflow ID, keys) of payloads in the store that belong to nobody once this is committed."""
 
@@ -63,6 +66,11 @@ class Batch:
 
     def event(self, partition: int, key: bytes, event: LifecycleEvent) -> None:
         self._add(self._namespace.events, partition, key, encode(event))
+
+    def publish(self, record: PublishRecord) -> None:
+        """A record of a workflow's code's own. Its partition has been looked up."""
+        self._add(record.topic, record.partition, record.key, record.value, record.headers)
+        self.published.add(record.topic)
 
     def forward(
         self, source_partition: int, partition: int, key: bytes, value: bytes, headers: Headers

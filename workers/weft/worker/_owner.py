@@ -35,6 +35,7 @@ from weft.worker._inline import InlineRunner
 from weft.worker._memory import Memory, StateReader
 from weft.worker._partition import Partition
 from weft.worker._producers import ProducersInTurn
+from weft.worker._publisher import Publisher, TopicLook
 from weft.worker._serving import INLINE_WAIT_S, RECORDS_MAX, Serving
 from weft.worker._takeover import Takeover, fence_former_owners
 from weft.worker._topic_watch import changed_count
@@ -95,6 +96,8 @@ class PartitionOwner:
         self._watchdog = TurnWatchdog(turn_s_max, host) if turn_s_max is not None else None
         self._guard: Guard = self._watchdog or UNGUARDED
         self._payloads = payloads or Payloads(namespace.name, host=host)
+        self._topic_look = TopicLook(log)
+        self._publisher = Publisher(namespace, self._topic_look, host)
         self._transactional_id = f"weft-{namespace.name}-{instance_id}"
         self._topics = (namespace.signals, namespace.results, namespace.messages, namespace.queries)
         self._producer: ProducersInTurn | None = None
@@ -229,7 +232,7 @@ class PartitionOwner:
             self._advance_takeovers()
             batch = self._serving.take_turns(records)
             if member is not None:
-                self._commit(batch, member)
+                self._commit_blaming(batch, member)
         except LogError as error:
             if not _is_mendable(error):
                 raise
@@ -262,6 +265,18 @@ class PartitionOwner:
                 first.setdefault((record.topic, record.partition), record.offset)
         for (topic, number), offset in first.items():
             self._consumer.seek(topic, number, offset)
+
+    def _commit_blaming(self, batch: Batch, member: GroupMember) -> None:
+        """Commit. A failure that a topic of the users' may have caused is one that rebuilding mends: the topic is
+        looked at anew before anything is written to it again."""
+        try:
+            self._commit(batch, member)
+        except LogError as error:
+            if not self._publisher.note_failure(batch.published, error) or _is_mendable(error):
+                raise
+            topics = ", ".join(sorted(batch.published))
+            raise CommitUnknownError(f"with records for {topics}: {error}") from error
+        self._publisher.note_success(batch.published)
 
     def _commit(self, batch: Batch, member: GroupMember) -> None:
         only_queries = all(topic == self._namespace.queries for topic, _ in batch.next_offsets)
@@ -346,6 +361,7 @@ class PartitionOwner:
             queues=self._queues,
             guard=self._guard,
             payloads=self._payloads,
+            publisher=self._publisher,
             hot_max=self._hot_max,
             memory=self._memory,
             directory=self._directory,
@@ -487,6 +503,7 @@ class PartitionOwner:
             self._producer.close()
         self._replies.flush(5.0)
         self._replies.close()
+        self._topic_look.close()
         if self._memory is not None:
             self._memory.close()
 

@@ -54,6 +54,7 @@ from weft.worker._mailbox import Mailbox
 from weft.worker._memory import READ_BACK_MAX, Memory
 from weft.worker._messenger import Messenger
 from weft.worker._progress import activity_id_of
+from weft.worker._publisher import Publisher
 from weft.worker._rebuild import Rebuild
 from weft.worker._room import Room
 from weft.worker._shelf import Shelf
@@ -78,6 +79,7 @@ class Partition:
         queues: Container[str],
         guard: Guard = UNGUARDED,
         payloads: Payloads | None = None,
+        publisher: Publisher | None = None,
         hot_max: int = HOT_MAX,
         memory: Memory | None = None,
         directory: Directory | None = None,
@@ -113,6 +115,7 @@ class Partition:
             guard=guard,
             payloads=self._payloads,
             messenger=self.messenger,
+            publisher=publisher or Publisher(namespace, host=host),
         )
         self._to_try: deque[str] = deque()
         """Runs that were blocked when the partition was loaded."""

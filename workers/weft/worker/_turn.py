@@ -11,6 +11,7 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from weft.codec import decode_results, encode
@@ -18,6 +19,7 @@ from weft.core import (
     Command,
     Decision,
     DispatchActivity,
+    PublishRecord,
     Run,
     decide_commands,
     decide_refusal,
@@ -54,6 +56,7 @@ from weft.worker._batch import Batch
 from weft.worker._bounds import Refused, bounded, is_within
 from weft.worker._cell import Cell
 from weft.worker._messenger import TELLING, Messenger
+from weft.worker._publisher import Publisher
 from weft.worker._watch import GIVES_UP, AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
 
@@ -86,12 +89,14 @@ class Turn:
         watch: AttemptWatch,
         payloads: Payloads,
         messenger: Messenger,
+        publisher: Publisher,
         guard: Guard = UNGUARDED,
     ) -> None:
         self.count = 0
         self._messenger = messenger
         self._guard = guard
         self._payloads = payloads
+        self._publisher = publisher
         self._queues = queues
         self._watch = watch
         self._partition = partition
@@ -240,8 +245,14 @@ class Turn:
 
     def _new_machine(self, cell: Cell, workflow: str) -> Machine:
         fetch = self._payloads.fetch
+        place = partial(self._publisher.place, cell.workflow_id)
         return Machine(
-            self._workflows[workflow], cell.workflow_id, self._guard, fetch, cell.history_after
+            self._workflows[workflow],
+            cell.workflow_id,
+            self._guard,
+            fetch,
+            cell.history_after,
+            place,
         )
 
     def _wake(self, cell: Cell, started: HistoryEvent, batch: Batch, *, now_ms: int) -> None:
@@ -257,7 +268,10 @@ class Turn:
         source: str = "",
         record: object = None,
     ) -> None:
-        """Do one step of a run. When it breaks, nothing of it stays, and the run is blocked."""
+        """Do one step of a run. When it breaks, nothing of it stays, and the run is blocked.
+
+        Raises LogUnavailableError when the log was asked and did not answer: the whole batch is given up then.
+        """
         mark, writes, inline = len(cell.tail), len(batch.writes), len(batch.inline)
         try:
             step()
@@ -296,6 +310,9 @@ class Turn:
         for command, event in zip(commands, events, strict=True):
             is_told = not refused_ids or number_of(command) not in refused_ids
             self._append(cell, event, batch, is_told=is_told)
+        for command in commands:
+            if type(command) is PublishRecord and command.failure is None:
+                batch.publish(command)
         if run.ended:
             return ()
         if refused:

@@ -17,7 +17,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from weft.errors import LogUnavailableError, UsageError
@@ -130,25 +130,23 @@ class KafkaAdmin:
     ) -> dict[str, TopicInfo]:
         if not names:
             return {}
-        partitions: dict[str, list[Any]] = {}
+        found: dict[str, Any] = {}
         descriptions = client.describe_topics(
-            TopicCollection(list(names)), request_timeout=timeout_s
+            TopicCollection(list(names)),
+            include_authorized_operations=True,
+            request_timeout=timeout_s,
         )
         for name, future in descriptions.items():
             try:
-                partitions[name] = self._wait(future, timeout_s).partitions
+                found[name] = self._wait(future, timeout_s)
             except KafkaException as exception:
                 error = kafka_error(exception)
                 if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise log_error(
                         error, f"Topic {name} of {self._name} could not be looked at"
                     ) from exception
-        configs = self._configs(client, list(partitions), timeout_s)
-        return {
-            name: _info(name, partitions[name], configs[name])
-            for name in partitions
-            if name in configs
-        }
+        configs = self._configs(client, list(found), timeout_s)
+        return {name: _info(name, found[name], configs[name]) for name in found if name in configs}
 
     def _configs(
         self, client: AdminClient, names: list[str], timeout_s: float
@@ -272,14 +270,20 @@ def _is_led(topic: Any) -> bool:
     return topic.error is None and all(one.leader >= 0 for one in topic.partitions.values())
 
 
-def _info(name: str, partitions: list[Any], config: dict[str, str]) -> TopicInfo:
+def _info(name: str, found: Any, config: dict[str, str]) -> TopicInfo:
     compacted = "compact" in config.get("cleanup.policy", "").split(",")
     retention_ms = int(config.get("retention.ms", "-1"))
     return TopicInfo(
         name=name,
-        partitions=len(partitions),
+        partitions=len(found.partitions),
         compacted=compacted,
         retention_ms=None if compacted or retention_ms < 0 else retention_ms,
-        replication=min(len(one.replicas) for one in partitions),
+        replication=min(len(one.replicas) for one in found.partitions),
         record_bytes_max=int(config["max.message.bytes"]),
+        is_writable=_may_write(found.authorized_operations),
     )
+
+
+def _may_write(operations: list[AclOperation] | None) -> bool:
+    """Without access rules a broker names every operation; one that names none says nothing."""
+    return not operations or AclOperation.WRITE in operations or AclOperation.ALL in operations

@@ -35,6 +35,9 @@ class TopicLimits:
             size_bytes += sum(len(name) + len(content) + _HEADER_BYTES for name, content in headers)
         bytes_max = self._bytes_max_by_topic.get(topic) or self._look_up(topic)
         if size_bytes > bytes_max:
+            self.forget(topic)  # it may have been raised since
+            bytes_max = self._look_up(topic)
+        if size_bytes > bytes_max:
             raise RecordTooLargeError(
                 f"A record of {size_bytes - _OVERHEAD_BYTES} bytes for {topic} is larger than the topic takes "
                 f"({bytes_max} bytes with {_OVERHEAD_BYTES} for its wrapping). It was not written. Send less, or raise "
