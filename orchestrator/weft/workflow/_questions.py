@@ -70,12 +70,12 @@ class Questions:
 
         Raises UsageError for an ID that this run has asked under before, and for what JSON cannot hold.
         """
-        if not request.id:
-            self._count += 1
-            request = replace(request, id=f"hitl-{self._count}")
         approved = approval(self._policies, request)
         if approved is not None:
             return approved
+        if not request.id:
+            self._count += 1
+            request = replace(request, id=f"hitl-{self._count}")
         if request.id in self._asked:  # a second answer to the first would answer this one
             raise UsageError(f"question {request.id!r} was asked before: give each its own ID")
         encode_payload(request)

@@ -1,0 +1,1 @@
+"""An agent: a model decides which tools to call, and people approve the risky ones."""

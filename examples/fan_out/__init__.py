@@ -1,0 +1,1 @@
+"""A thousand activities at once, and one result of them all."""
