@@ -1,7 +1,7 @@
 """Fan out, fan in: a thousand parts at once, on as many workers as there are, and one result.
 
 weft dev examples/fan_out/workflow.py
-weft start count_primes --input '{"below": 1000000}' --wait
+weft start count_primes --input '{"below": 200000}' --wait
 """
 
 from __future__ import annotations
