@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_readme import ROOT, Shell
+from tests.support.documents import ROOT, Shell
 from tests.support.workers import wait_until
 
 EXAMPLES = ROOT / "examples"
