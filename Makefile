@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest $(PYTEST_ARGS)
 KAFKA := $(RUN) deploy/kafka/broker.py
 
-.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench bench-peers scale simulate torture requirements schemas lock clean
+.PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench bench-peers scale simulate torture requirements schemas reference lock clean
 
 help: ## Say what there is.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,10 @@ requirements: $(READY) ## Show which tests show which requirement.
 
 schemas: $(READY) ## Write docs/schemas/ anew from the records.
 	$(RUN) -m tests.support.schemas
+
+reference: $(READY) ## Write docs/reference/ and the parts of docs/comparison.md that are made, anew from the code.
+	$(RUN) -m tests.support.reference
+	$(RUN) -m tests.support.comparison
 
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml (needs uv).
 	PATH="$(CURDIR)/.venv/bin:$$PATH"; command -v uv >/dev/null || { echo "lock: uv is needed: install it first" >&2; exit 1; }; \

@@ -33,6 +33,7 @@ class ActivityInfo:
 
     @property
     def idempotency_key(self) -> str:
+        """The same for every attempt, and another for every other activity."""
         return f"{self.workflow_id}/{self.run_id}/{self.activity_id}"
 
     def details_as(self, hint: TypeForm[T]) -> T | None:
@@ -55,6 +56,7 @@ class Pulse(Protocol):
 
 
 current: ContextVar[ActivityInfo] = ContextVar("weft_activity")
+"""What `info` tells: set it in a test that calls an activity's function itself."""
 current_pulse: ContextVar[Pulse | None] = ContextVar("weft_activity_pulse", default=None)
 
 

@@ -50,6 +50,7 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
+        """`partition@offset`, the name that commands take."""
         return f"{self.partition}@{self.offset}"
 
 

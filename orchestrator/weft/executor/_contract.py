@@ -22,10 +22,12 @@ class WorkflowHandle(Protocol):
     """One run that was started."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The workflow's ID."""
 
     @property
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """Which run of it this is."""
 
     async def status(self) -> WorkflowStatus:
         """How the run stands now."""
@@ -77,6 +79,7 @@ class WorkflowStore(Protocol):
 
 
 Middleware = Callable[[DurableExecutor], DurableExecutor]
+"""An executor around another one."""
 
 
 def apply_middleware(executor: DurableExecutor, *middleware: Middleware) -> DurableExecutor:

@@ -30,6 +30,7 @@ class Config:
 
 
 Factory = Callable[[Config], DurableExecutor]
+"""Makes a provider's executor from a configuration."""
 
 _factories: dict[str, Factory] = {}
 

@@ -16,6 +16,7 @@ from weft.hitl._policies import Policy, approval, approving
 from weft.hitl._values import InteractionRequest, InteractionResponse, Risk
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
+"""How long a person is waited for where nobody says."""
 
 Notify = Callable[[InteractionRequest], Awaitable[object] | object]
 

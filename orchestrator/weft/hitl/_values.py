@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any, Literal
 
 InteractionType = Literal["approval", "feedback", "input", "annotation"]
+"""What sort of answer is asked for."""
 Risk = Literal["read_only", "data_modification", "irreversible"]
+"""What may break when it goes wrong."""
 Decision = Literal["approve", "reject", "modify"]
 
 

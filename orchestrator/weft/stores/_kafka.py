@@ -38,7 +38,8 @@ class Writer(Protocol):
     async def write_messages(self, *messages: Message) -> builtins.list[Message] | None:
         """Return once all of them are durable, with where they lie if that is known. Raises what it likes."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give up what it holds."""
 
 
 class Reader(Protocol):
@@ -47,7 +48,8 @@ class Reader(Protocol):
     async def read_message(self) -> Message | None:
         """The next one; None when there is no more now."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give up what it holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,6 +323,7 @@ class GeneratorContext(GeneratorChildCalls, BaseContext):
 
     @property
     def instance_id(self) -> str:
+        """The workflow's ID."""
         return self._machine.workflow_id
 
     @property

@@ -23,11 +23,13 @@ class WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
         self._machine = machine
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # the standard library's name
+        """Not while the history is repeated."""
         return not self._machine.replaying and super().isEnabledFor(level)
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
+        """With the run's place before the text."""
         machine = self._machine
         place = {
             "workflow": machine.workflow.name,

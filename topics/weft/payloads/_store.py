@@ -48,6 +48,7 @@ class PayloadStore:
         """For messages: the folder, or the URL without its password."""
 
     def url_of(self, key: str) -> str:
+        """Where a payload lies, as texts for people name it."""
         return f"{self.name}/{key}"
 
     def write(self, key: str, data: bytes) -> StoredPayload:

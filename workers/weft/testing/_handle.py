@@ -86,6 +86,7 @@ class Handle(Generic[Out_co]):
 
     @property
     def run_id(self) -> str:
+        """The ID of the newest run."""
         return self._environment._owner.head(self.id).run_id
 
     @property

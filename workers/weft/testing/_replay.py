@@ -85,6 +85,7 @@ class History:
             ) from None
 
     def to_document(self) -> dict[str, Any]:
+        """What `from_document` reads."""
         return {"workflow_id": self.workflow_id, "run_id": self.run_id, "events": self.events}
 
     def save(self, path: str | os.PathLike[str]) -> None:

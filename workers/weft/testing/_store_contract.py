@@ -53,6 +53,7 @@ class StoreContract:
     """Whether the store knows a list's cursor."""
 
     def open_store(self) -> AbstractAsyncContextManager[WorkflowStore]:
+        """The store to be tested, empty; it is left at the end of each test. To be overridden."""
         raise NotImplementedError("say how the store is opened that is to be tested")
 
     def _run(self, case: Callable[[WorkflowStore], Awaitable[None]]) -> None:

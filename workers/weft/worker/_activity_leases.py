@@ -25,6 +25,7 @@ from weft.worker._activity_results import ResultWriter, TakenTask
 LEASE_S = 10.0
 """How long an owner waits for a worker that it does not hear of."""
 LEASE_S_MIN = 1.0
+"""A shorter lease would be lost to any pause of the network."""
 _BEATS_PER_LEASE = 3.3
 """Two may go astray."""
 _TOGETHER = 0.25
