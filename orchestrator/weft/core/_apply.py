@@ -123,6 +123,7 @@ def _activity_scheduled(run: Run, event: ActivityScheduled) -> None:
         event.schedule_to_start_ms,
         event.schedule_to_close_ms,
     )
+    activity.scheduled_ms = activity.attempt_ms = event.time_ms
     run.open_inline_count += event.inline
     if event.schedule_to_close_ms:
         activity.close_due_ms = event.time_ms + event.schedule_to_close_ms
@@ -166,6 +167,7 @@ def _activity_lost(run: Run, event: ActivityLost) -> None:
     activity = run.activities[event.activity_id]
     _next_attempt(run, activity)
     activity.lost_count += 1
+    activity.attempt_ms = event.time_ms
     _wait_for_start(run, activity, event.time_ms)
 
 
@@ -179,6 +181,7 @@ def _next_attempt(run: Run, activity: OpenActivity) -> None:
 def _activity_dispatched(run: Run, event: ActivityDispatched) -> None:
     activity = run.activities[event.activity_id]
     activity.waiting = False
+    activity.attempt_ms = event.time_ms
     run.open_inline_count += activity.inline
     _wait_for_start(run, activity, event.time_ms)
 

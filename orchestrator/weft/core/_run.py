@@ -51,6 +51,10 @@ class OpenActivity:
     """With a lease: how often its worker must be heard of."""
     lease: str = ""
     """The lease's ID."""
+    scheduled_ms: int = 0
+    """When the code asked for it."""
+    attempt_ms: int = 0
+    """When the attempt was brought out."""
     lost_count: int = 0
     """Attempts that were lost with their workers: no fault of the activity's."""
 

@@ -8,8 +8,12 @@ from weft.executor._contract import (
     WorkflowStore,
     apply_middleware,
 )
+from weft.executor._default import DefaultExecutor
 from weft.executor._errors import ExecutorError, FencedStoreError, StoreError
+from weft.executor._facts import Fact, Observer
+from weft.executor._functions import FunctionContext, as_activity, as_workflow
 from weft.executor._hooks import Hooks, compose_hooks
+from weft.executor._middleware import Passing, with_hooks
 from weft.executor._registry import Config, Factory, new, providers, register
 from weft.executor._retry import RetryPolicy, compute_interval, default_retry_policy, retry
 from weft.executor._signals import InMemorySignalChannel, SignalChannel
@@ -28,15 +32,20 @@ from weft.executor._types import (
 __all__ = [
     "ZERO_TIME",
     "Config",
+    "DefaultExecutor",
     "DurableExecutor",
     "EventType",
     "ExecutorError",
+    "Fact",
     "Factory",
     "FencedStoreError",
+    "FunctionContext",
     "HistoryEvent",
     "Hooks",
     "InMemorySignalChannel",
     "Middleware",
+    "Observer",
+    "Passing",
     "RetryPolicy",
     "Signal",
     "SignalChannel",
@@ -49,6 +58,8 @@ __all__ = [
     "WorkflowStatus",
     "WorkflowStore",
     "apply_middleware",
+    "as_activity",
+    "as_workflow",
     "compose_hooks",
     "compute_interval",
     "cursor_of",
@@ -57,4 +68,5 @@ __all__ = [
     "providers",
     "register",
     "retry",
+    "with_hooks",
 ]

@@ -82,7 +82,9 @@ def test_scheduled_activity_is_open_in_its_first_attempt() -> None:
     run = run_of(
         scheduled(1, "charge", queue="slow", inline=True, start_to_close_ms=5, retry=policy)
     )
-    assert run.activities == {1: OpenActivity(1, "charge", payload([7]), "slow", True, 5, policy)}
+    charge = OpenActivity(1, "charge", payload([7]), "slow", True, 5, policy)
+    charge.scheduled_ms = charge.attempt_ms = run.updated_ms
+    assert run.activities == {1: charge}
     assert run.has_open_inline
 
 

@@ -1,0 +1,69 @@
+"""Middleware that stands around any executor: hooks, and spans of OpenTelemetry around each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from weft.executor._contract import (
+    DurableExecutor,
+    Middleware,
+    WorkflowFunction,
+    WorkflowHandle,
+)
+from weft.executor._hooks import Hooks
+from weft.executor._types import Signal, WorkflowOptions
+from weft.host import HOST
+
+
+class Passing:
+    """Hands every call on; for middleware of one's own that changes only some of them."""
+
+    def __init__(self, executor: DurableExecutor) -> None:
+        self.executor = executor
+
+    async def execute(
+        self, fn: WorkflowFunction, options: WorkflowOptions | None = None
+    ) -> WorkflowHandle:
+        return await self.executor.execute(fn, options)
+
+    async def signal(self, workflow_id: str, signal: Signal) -> None:
+        await self.executor.signal(workflow_id, signal)
+
+    async def query(self, workflow_id: str, query_type: str) -> Any:
+        return await self.executor.query(workflow_id, query_type)
+
+    async def cancel(self, workflow_id: str) -> None:
+        await self.executor.cancel(workflow_id)
+
+
+class _Hooked(Passing):
+    def __init__(self, executor: DurableExecutor, hooks: Hooks) -> None:
+        super().__init__(executor)
+        self._hooks = hooks
+
+    async def execute(
+        self, fn: WorkflowFunction, options: WorkflowOptions | None = None
+    ) -> WorkflowHandle:
+        options = with_id(options)
+        self._hooks.call("on_workflow_start", options.id, options.input)
+        return await self.executor.execute(fn, options)
+
+    async def signal(self, workflow_id: str, signal: Signal) -> None:
+        self._hooks.call("on_signal", workflow_id, signal)
+        await self.executor.signal(workflow_id, signal)
+
+
+def with_hooks(hooks: Hooks) -> Middleware:
+    """Call `on_workflow_start` and `on_signal` before each such call, whatever comes of it.
+
+    The other hooks see what only the executor knows: give them to it (`DefaultExecutor(hooks=...)`).
+    """
+    return lambda executor: _Hooked(executor, hooks)
+
+
+def with_id(options: WorkflowOptions | None) -> WorkflowOptions:
+    """The options with the ID that the workflow is going to have."""
+    options = options or WorkflowOptions()
+    return options if options.id else msgspec.structs.replace(options, id=f"wf-{HOST.token()}")
