@@ -120,17 +120,17 @@ class Children:
 
     def execute(self, child: Child[Any, Any], data: Payload) -> WorkflowFuture:
         """Start a child; its result is waited for."""
-        return self._schedule(child, data)._result
+        return self.schedule(child, data)._result
 
     def start(self, child: Child[Any, Any], data: Payload) -> WorkflowFuture:
         """Start a child; its handle is waited for."""
-        handle = self._schedule(child, data)
+        handle = self.schedule(child, data)
         future = ChildFuture(self, handle._child_id)
         if handle._child_id in self._open:
             self._starting[handle._child_id] = future
         return future
 
-    def _schedule(self, child: Child[Any, Any], data: Payload) -> ChildHandle[Any]:
+    def schedule(self, child: Child[Any, Any], data: Payload) -> ChildHandle[Any]:
         machine = self.machine
         number = machine.next_number("start a child")
         workflow_id = child.id_of(machine.workflow_id, machine.run_id, number)

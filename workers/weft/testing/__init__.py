@@ -7,6 +7,7 @@ are those of production; only the log, the clock and the threads are not there. 
 from weft.testing._crash import crash_everywhere
 from weft.testing._environment import Environment
 from weft.testing._errors import CrashError, StuckError
+from weft.testing._fake_children import ChildCall
 from weft.testing._fakes import Call
 from weft.testing._handle import Handle
 from weft.testing._published import Published
@@ -15,6 +16,7 @@ from weft.testing._store_contract import StoreContract, state_of
 
 __all__ = [
     "Call",
+    "ChildCall",
     "CrashError",
     "Environment",
     "Handle",

@@ -66,9 +66,13 @@ class Attempts:
             if running.workflow_id == workflow_id and not is_awaited(workflow_id, running.task):
                 running.pulse.cancel()
 
-    def crash_inline(self) -> bool:
-        """The owner's process has died, and inline attempts with it; returns whether one had begun, and runs again."""
-        lost = [attempt for attempt, running in self._running.items() if running.is_inline]
+    def crash_inline(self, is_lost: Callable[[ActivityTask], bool]) -> bool:
+        """An owner has died, and its inline attempts with it; returns whether one had begun, and runs again."""
+        lost = [
+            attempt
+            for attempt, running in self._running.items()
+            if running.is_inline and is_lost(running.task)
+        ]
         for attempt in lost:
             attempt.cancel()
         return any(self._running[attempt].has_begun for attempt in lost)

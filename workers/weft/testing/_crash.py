@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,7 +10,7 @@ import msgspec
 
 from weft.errors import Failure, UsageError
 from weft.records import Event, FailureInfo, WorkflowCompleted, WorkflowFailed
-from weft.testing._environment import Environment
+from weft.testing._environment import Crashes, Environment
 from weft.testing._errors import CrashError
 from weft.testing._handle import Handle
 from weft.testing._published import Published
@@ -18,7 +18,6 @@ from weft.workflow import Workflow
 
 Out = TypeVar("Out")
 Play = Callable[[Environment, Handle[Any]], object]
-Crashes = Callable[[str, int, int], bool]
 
 CRASHES_MAX = 200
 """Of longer runs, so many places are tried, spread evenly: each is a run of its own."""
@@ -37,8 +36,11 @@ class _Turn(NamedTuple):
 
 
 class _Ending(NamedTuple):
+    workflow_id: str
     outcome: str
     events: Sequence[Event]
+    others: Mapping[str, Sequence[Event]]
+    """The histories of its children, and theirs, by `namespace/workflow ID`."""
     has_run_inline_again: bool
     published: Sequence[Published]
 
@@ -76,7 +78,7 @@ def crash_everywhere(
         # What the first run has checked the others need not: crashes replay the code, and the endings are compared.
         is_first = crashes is note
         with Environment(strict=strict, replay_check=is_first) as environment:
-            environment._owner.crashes = crashes
+            environment._crash_at(crashes)
             handle = environment.start(workflow, input, id=id)
             if play is not None:
                 play(environment, handle)
@@ -117,8 +119,15 @@ def _ending(environment: Environment, handle: Handle[Out]) -> tuple[_Ending, Out
     last = events[-1]
     if isinstance(last, WorkflowCompleted):
         outcome = f"completed with {bytes(last.result).decode(errors='replace')}"
+    environment.settle()
+    others = {
+        f"{namespace}/{workflow_id}": [_comparable(event) for event in owner.history(workflow_id)]
+        for namespace, owner in environment._owners.items()
+        for workflow_id in owner.partition.cells
+        if workflow_id != handle.id
+    }
     again, published = environment._has_run_inline_again, environment.published()
-    return _Ending(outcome, events, again, published), result
+    return _Ending(handle.id, outcome, events, others, again, published), result
 
 
 def _compare(
@@ -127,7 +136,7 @@ def _compare(
     turn: _Turn | None,
     run: Callable[[], tuple[_Ending, object]],
 ) -> None:
-    where = _where(turn, expected.events)
+    where = _where(turn, expected)
     try:
         actual, _ = run()
     except Exception as error:
@@ -141,29 +150,49 @@ def _compare(
         )
     if not actual.has_run_inline_again and list(actual.events) != list(expected.events):
         raise CrashError(
-            f"{workflow.name} has another history after a crash {where}: {_difference(expected, actual)}. {_ADVICE}"
+            f"{workflow.name} has another history after a crash {where}: "
+            f"{_difference(expected.events, actual.events)}. {_ADVICE}"
         )
     if not actual.has_run_inline_again and list(actual.published) != list(expected.published):
         raise CrashError(
             f"{workflow.name} publishes otherwise after a crash {where}: {len(expected.published)} records without it, "
             f"{len(actual.published)} with it, or other ones. {_ADVICE}"
         )
+    if not actual.has_run_inline_again:
+        _check_others(workflow.name, where, expected, actual)
 
 
-def _where(turn: _Turn | None, events: Sequence[Event]) -> str:
+def _where(turn: _Turn | None, expected: _Ending) -> str:
     if turn is None:
         return "at every event"
+    found = [
+        events
+        for place, events in expected.others.items()
+        if place.partition("/")[2] == turn.workflow_id
+    ]
+    events = expected.events if turn.workflow_id == expected.workflow_id or not found else found[0]
     first = turn.first_event_id
     name = type(events[first - 1]).__name__ if first <= len(events) else "of another run"
     return f"at event {first} of {turn.workflow_id} ({name})"
 
 
-def _difference(expected: _Ending, actual: _Ending) -> str:
-    pairs = zip(expected.events, actual.events, strict=False)
+def _check_others(name: str, where: str, expected: _Ending, actual: _Ending) -> None:
+    """What it started must have come to the same as well."""
+    for place in sorted({*expected.others, *actual.others}):
+        one, other = expected.others.get(place, ()), actual.others.get(place, ())
+        if list(one) != list(other):
+            raise CrashError(
+                f"Workflow {place}, which {name} has started, has another history after a crash {where}: "
+                f"{_difference(one, other)}. {_ADVICE}"
+            )
+
+
+def _difference(expected: Sequence[Event], actual: Sequence[Event]) -> str:
+    pairs = zip(expected, actual, strict=False)
     for one, other in pairs:
         if one != other:
             return f"event {one.event_id} was {one}, and is {other}"
-    return f"it had {len(expected.events)} events, and has {len(actual.events)}"
+    return f"it had {len(expected)} events, and has {len(actual)}"
 
 
 def _spread(turns: Sequence[_Turn], count_max: int) -> Sequence[_Turn]:

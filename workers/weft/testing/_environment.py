@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar, overload
 
 from weft.activity import Activity
-from weft.codec import encode_payload
+from weft.codec import decode_messages, encode, encode_payload
 from weft.errors import AlreadyStartedError, RefusedError, UnknownWorkflowError, UsageError
 from weft.records import (
     ActivityTask,
+    MessagesRecord,
     Payload,
     QueryWorkflow,
     Reply,
@@ -21,16 +23,21 @@ from weft.records import (
 )
 from weft.testing._attempts import Attempts
 from weft.testing._errors import StuckError
+from weft.testing._fake_children import ChildCall, FakeChildren
 from weft.testing._fakes import Call, Fakes, name_of
 from weft.testing._handle import Duration, Handle
 from weft.testing._loop import START, VirtualHost, VirtualLoop
 from weft.testing._owner import ASKED_BY, NAMESPACE, Owner
 from weft.testing._published import Published
 from weft.testing._replay import History, check
-from weft.workflow import Machine, Workflow
+from weft.topics import Namespace
+from weft.workflow import Child, Machine, Workflow
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+Crashes = Callable[[str, int, int], bool]
+"""Whether there is a crash before the commit that brings these events: (workflow ID, first, last)."""
 
 TURNS_MAX = 100_000
 """Of one wait: a workflow that goes round for ever must not do so for its test."""
@@ -57,9 +64,16 @@ class Environment:
         self._attempts = Attempts(
             self._loop, self._host, self._fakes, self._take_result, self._refuse
         )
-        self._owner = Owner(
-            self._host, lambda: self._loop.now_ms, self._dispatch, self._committed, self._lost
-        )
+        self._children = FakeChildren(self._loop, lambda: self.now, self._tell, self._refuse)
+        self._workflows: dict[str, Workflow[Any, Any]] = {}
+        self._owners: dict[str, Owner] = {}
+        """By namespace; made when something is sent there."""
+        self._owners_by_run: dict[str, Owner] = {}
+        self._published: list[Published] = []
+        self._mail: deque[tuple[str, str, bytes]] = deque()
+        """(topic, workflow ID, message) on their way from workflow to workflow."""
+        self._crashes: Crashes | None = None
+        self._owner = self._owner_of(NAMESPACE.name)
         self._replay_check = replay_check
         self._originals: dict[str, Workflow[Any, Any]] = {}
         self._next_check: dict[str, int] = {}
@@ -89,8 +103,10 @@ class Environment:
             return
         self._is_closed = True
         self._attempts.close()
+        self._children.close()
         self._loop.run(may_jump=False)
-        self._owner.close()
+        for owner in self._owners.values():
+            owner.close()
         self._loop.close()
 
     # What a test does.
@@ -127,13 +143,13 @@ class Environment:
         record = StartWorkflow(
             workflow.name, self._request_id(), data, timeout_ms, reply_to=ASKED_BY
         )
-        reply = self._request(workflow_id, record)
+        reply = self._request(self._owner, workflow_id, record)
         if reply.outcome == "conflict":
             raise AlreadyStartedError(
                 f"Workflow {workflow_id!r} is running already (run {reply.run_id}).",
                 run_id=reply.run_id,
             )
-        return Handle(self, workflow, workflow_id)
+        return Handle(self, workflow, workflow_id, self._owner)
 
     def fake(
         self,
@@ -159,7 +175,32 @@ class Environment:
 
         Here every topic exists, and takes what Kafka takes unless it is told otherwise.
         """
-        return [one for one in self._owner.published if not topic or one.topic == topic]
+        return [one for one in self._published if not topic or one.topic == topic]
+
+    def fake_child(
+        self, workflow: Workflow[Any, Any] | str, *outcomes: Any, takes: Duration = 0
+    ) -> None:
+        """Let children of this workflow end so, instead of running: they are started, and nothing happens in them.
+
+        Outcomes are as for `fake`; a function is called with the child's input. A child that is cancelled or terminated
+        meanwhile ends so; signals to it are taken, and nobody reads them.
+        """
+        self._children.fake(workflow, outcomes, _seconds(takes, "takes"))
+
+    def child_calls(self, workflow: Workflow[Any, Any] | str | None = None) -> list[ChildCall]:
+        """The starts of faked children so far, in their order: of one workflow, or of all."""
+        name = workflow.name if isinstance(workflow, Workflow) else workflow
+        return [call for call in self._children.calls if not name or call.workflow == name]
+
+    def serve(self, *workflows: Workflow[Any, Any]) -> None:
+        """Have these too: children that are called by their names alone."""
+        for workflow in workflows:
+            self._know(workflow)
+
+    def handle(self, id: str, *, namespace: str = "") -> Handle[Any]:
+        """A workflow that is there, such as a child. Raises UnknownWorkflowError when none is."""
+        owner = self._owner_of(namespace or NAMESPACE.name)
+        return Handle(self, self._original(owner.head(id).workflow), id, owner)
 
     def advance(self, duration: Duration) -> None:
         """Let time pass, and everything happen that happens in it."""
@@ -183,7 +224,8 @@ class Environment:
 
     def crash(self) -> None:
         """Kill the worker: all memory is lost, and another one goes on from the encoded histories."""
-        self._owner.crash()
+        for owner in list(self._owners.values()):
+            owner.crash()
         self._raise_error()
 
     def deploy(self, *workflows: Workflow[Any, Any]) -> None:
@@ -194,20 +236,26 @@ class Environment:
 
     # What handles do.
 
-    def _send(self, workflow_id: str, record: SignalsRecord, after: Duration, what: str) -> None:
+    def _has(self, workflow_id: str, namespace: str) -> bool:
+        owner = self._owner_of(namespace or NAMESPACE.name)
+        return workflow_id in owner.partition.cells
+
+    def _send(
+        self, owner: Owner, workflow_id: str, record: SignalsRecord, after: Duration, what: str
+    ) -> None:
         """Write a request, now or later. Raises RefusedError, UnknownWorkflowError, when it is now."""
         if _seconds(after, "after"):
             self._loop.call_later(
-                _seconds(after, "after"), self._send_later, workflow_id, record, what
+                _seconds(after, "after"), self._send_later, owner, workflow_id, record, what
             )
             return
-        self._checked(workflow_id, self._request(workflow_id, record), what)
+        self._checked(workflow_id, self._request(owner, workflow_id, record), what)
 
-    def _ask(self, workflow_id: str, name: str, value: object, what: str) -> Payload:
+    def _ask(self, owner: Owner, workflow_id: str, name: str, value: object, what: str) -> Payload:
         """A query's answer, once all has happened that takes no time. Raises like `_send`."""
         self.settle()
         query = QueryWorkflow(name, ASKED_BY, encode_payload(value))
-        reply = self._owner.write(NAMESPACE.queries, workflow_id, query)
+        reply = owner.write(owner.namespace.queries, workflow_id, query)
         assert reply is not None, "a query is answered at once"
         return self._checked(workflow_id, reply, what).result
 
@@ -264,7 +312,34 @@ class Environment:
 
     def _know(self, workflow: Workflow[Any, Any]) -> None:
         self._originals[workflow.name] = workflow
-        self._owner.workflows[workflow.name] = _Watched(workflow, self._fakes)
+        self._workflows[workflow.name] = _Watched(workflow, self._fakes, self._know_child)
+
+    def _know_child(self, workflow: Workflow[Any, Any]) -> None:
+        if workflow.name not in self._originals:
+            self._know(workflow)
+
+    def _owner_of(self, namespace: str) -> Owner:
+        owner = self._owners.get(namespace)
+        if owner is None:
+            owner = self._owners[namespace] = Owner(
+                self._host,
+                now_ms=lambda: self._loop.now_ms,
+                dispatch=lambda *attempt: self._dispatch(self._owner_of(namespace), *attempt),
+                committed=lambda changed: self._committed(self._owner_of(namespace), changed),
+                lost=lambda: self._lost(self._owner_of(namespace)),
+                post=self._post,
+                workflows=self._workflows,
+                published=self._published,
+                namespace=Namespace(namespace),
+            )
+            owner.crashes = self._crashes
+        return owner
+
+    def _crash_at(self, crashes: Crashes) -> None:
+        """Every owner, now and later, asks before each commit whether it crashes there."""
+        self._crashes = crashes
+        for owner in self._owners.values():
+            owner.crashes = crashes
 
     def _new_id(self, name: str) -> str:
         self._started_count += 1
@@ -274,45 +349,74 @@ class Environment:
         self._request_count += 1
         return f"request-{self._request_count}"
 
-    def _request(self, workflow_id: str, record: SignalsRecord) -> Reply:
-        reply = self._owner.write(NAMESPACE.signals, workflow_id, record)
+    def _request(self, owner: Owner, workflow_id: str, record: SignalsRecord) -> Reply:
+        reply = owner.write(owner.namespace.signals, workflow_id, record)
         self._raise_error()
         if reply is None:
             raise UsageError(f"{type(record).__name__} for workflow {workflow_id!r} was put aside.")
         return reply
 
-    def _send_later(self, workflow_id: str, record: SignalsRecord, what: str) -> None:
+    def _send_later(self, owner: Owner, workflow_id: str, record: SignalsRecord, what: str) -> None:
         try:
-            self._send(workflow_id, record, 0, what)
+            self._send(owner, workflow_id, record, 0, what)
         except RefusedError as error:
             self.refused.append(str(error))
         except Exception as error:  # noqa: BLE001  # the test is told
             self._refuse(error)
 
     def _take_result(self, workflow_id: str, result: ResultsRecord) -> None:
-        self._owner.write(NAMESPACE.results, workflow_id, result)
+        owner = self._owners_by_run[result.run_id]
+        owner.write(owner.namespace.results, workflow_id, result)
 
-    def _dispatch(self, workflow_id: str, task: ActivityTask, is_inline: bool) -> None:  # noqa: FBT001  # as the owner calls it
+    def _dispatch(
+        self,
+        owner: Owner,
+        workflow_id: str,
+        task: ActivityTask,
+        is_inline: bool,  # noqa: FBT001  # as the owner calls it
+    ) -> None:
+        self._owners_by_run[task.run_id] = owner
         self._attempts.begin(workflow_id, task, is_inline)
 
-    def _committed(self, workflow_ids: Sequence[str]) -> None:
+    def _is_awaited(self, workflow_id: str, task: ActivityTask) -> bool:
+        return self._owners_by_run[task.run_id].is_awaited(workflow_id, task)
+
+    def _post(self, topic: str, workflow_id: str, data: bytes) -> None:
+        """From workflow to workflow: on the log once it is committed, whoever crashes then."""
+        self._mail.append((topic, workflow_id, data))
+        self._loop.call_soon(self._deliver)
+
+    def _tell(self, namespace: str, workflow_id: str, message: MessagesRecord) -> None:
+        self._post(Namespace(namespace).messages, workflow_id, encode(message))
+
+    def _deliver(self) -> None:
+        topic, workflow_id, data = self._mail.popleft()
+        owner = self._owner_of(topic.removesuffix(".messages"))
+        if not self._children.takes(owner.namespace.name, workflow_id, decode_messages(data)):
+            owner.bring(topic, workflow_id, data)
+
+    def _committed(self, owner: Owner, workflow_ids: Sequence[str]) -> None:
         self._turn_count += 1
         for workflow_id in workflow_ids:
-            self._attempts.cancel_stale(workflow_id, self._owner.is_awaited)
+            self._attempts.cancel_stale(workflow_id, self._is_awaited)
             if self._replay_check:
-                self._check(workflow_id)
+                self._check(owner, workflow_id)
         self._plan()
         if self._loop.is_running() and (
             self._turn_count >= TURNS_MAX or (self._is_met is not None and self._is_met())
         ):
             self._loop.stop()
 
-    def _lost(self) -> None:
-        self._has_run_inline_again |= self._attempts.crash_inline()
+    def _lost(self, owner: Owner) -> None:
+        self._has_run_inline_again |= self._attempts.crash_inline(
+            lambda task: self._owners_by_run[task.run_id] is owner
+        )
 
     def _plan(self) -> None:
         due_ms, timer = self._due
-        next_ms = self._owner.next_due_ms()
+        next_ms = min(
+            filter(None, (owner.next_due_ms() for owner in self._owners.values())), default=0
+        )
         if next_ms != due_ms:
             if timer is not None:
                 timer.cancel()
@@ -321,10 +425,13 @@ class Environment:
 
     def _fire(self) -> None:
         self._due = (0, None)
-        self._owner.fire_due()
+        for owner in list(self._owners.values()):
+            if 0 < owner.next_due_ms() <= self._loop.now_ms:
+                owner.fire_due()
+        self._plan()  # what turned out not to be due yet
 
-    def _check(self, workflow_id: str) -> None:
-        head = self._owner.head(workflow_id)
+    def _check(self, owner: Owner, workflow_id: str) -> None:
+        head = owner.head(workflow_id)
         if head.status == "blocked" or self._error is not None:
             return
         is_due = head.event_count >= self._next_check.get(head.run_id, 0)
@@ -334,7 +441,7 @@ class Environment:
         if count > _CHECKED_EACH_TURN_MAX:
             count = round(count * _GROWTH_BETWEEN_CHECKS)
         self._next_check[head.run_id] = count
-        history = History.of(workflow_id, self._owner.history(workflow_id))
+        history = History.of(workflow_id, owner.history(workflow_id))
         try:
             check(history, self._originals, is_same_code=True)
         except Exception as error:  # noqa: BLE001  # the test is told
@@ -353,11 +460,17 @@ class Environment:
 
 
 class _Watched(Workflow[Any, Any]):
-    """The same workflow, of whose code the environment learns which activities it asks for."""
+    """The same workflow, of whose code the environment learns which activities and children it asks for."""
 
-    def __init__(self, workflow: Workflow[Any, Any], fakes: Fakes) -> None:
+    def __init__(
+        self,
+        workflow: Workflow[Any, Any],
+        fakes: Fakes,
+        know: Callable[[Workflow[Any, Any]], None],
+    ) -> None:
         super().__init__(workflow.function, name=workflow.name, version=workflow.version)
         self._fakes = fakes
+        self._know = know
 
     def run(self, machine: Machine, data: Payload) -> Any:
         schedule = machine.schedule_activity
@@ -367,7 +480,15 @@ class _Watched(Workflow[Any, Any]):
                 self._fakes.know(activity)
             return schedule(activity, *arguments)
 
+        start = machine.children.schedule
+
+        def noting_child(child: Child[Any, Any], input: Payload) -> Any:
+            if isinstance(child.workflow, Workflow):
+                self._know(child.workflow)
+            return start(child, input)
+
         machine.schedule_activity = noting  # type: ignore[method-assign, assignment]
+        machine.children.schedule = noting_child  # type: ignore[method-assign, assignment]
         return super().run(machine, data)
 
 

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from weft.activity import Activity, Retry, Timeouts, info
 from weft.codec import encode_payload
@@ -127,7 +127,7 @@ class Fakes:
             raise self._mistake(
                 f"The fake of activity {name} has {count} outcomes, and was called once more."
             )
-        if isinstance(outcome, BaseException) or _is_exception(outcome):
+        if is_exception(outcome):
             raise outcome
         if callable(outcome):
             try:
@@ -207,5 +207,8 @@ def _like(activity: Activity[..., Any] | str, function: Callable[..., Any]) -> A
     )
 
 
-def _is_exception(outcome: object) -> bool:
-    return isinstance(outcome, type) and issubclass(outcome, BaseException)
+def is_exception(outcome: object) -> TypeGuard[BaseException | type[BaseException]]:
+    """Whether it is to be raised, instead of being a result."""
+    return isinstance(outcome, BaseException) or (
+        isinstance(outcome, type) and issubclass(outcome, BaseException)
+    )

@@ -13,6 +13,7 @@ from weft.codec import decode_payload
 from weft.records import (
     ENDED,
     CancelWorkflow,
+    ChildScheduled,
     Event,
     ResumeWorkflow,
     Status,
@@ -20,7 +21,7 @@ from weft.records import (
     TerminateWorkflow,
 )
 from weft.testing._errors import StuckError
-from weft.testing._owner import ASKED_BY
+from weft.testing._owner import ASKED_BY, Owner
 from weft.testing._replay import History, untaken_signals
 from weft.workflow import Workflow
 
@@ -37,11 +38,16 @@ class Handle(Generic[Out_co]):
     """A workflow by its ID; made by `Environment.start`. `after` is virtual time from now."""
 
     def __init__(
-        self, environment: Environment, workflow: Workflow[Any, Out_co], workflow_id: str
+        self,
+        environment: Environment,
+        workflow: Workflow[Any, Out_co],
+        workflow_id: str,
+        owner: Owner,
     ) -> None:
         self.id = workflow_id
         self._environment = environment
         self._workflow = workflow
+        self._owner = owner
 
     def __repr__(self) -> str:
         return f"<Handle {self.id}>"
@@ -62,7 +68,7 @@ class Handle(Generic[Out_co]):
         """
         if self.wait() == "blocked":
             raise StuckError(f"Workflow {self.id!r} is blocked: {self.reason}")
-        reply = reply_of(self._environment._owner.head(self.id), "")
+        reply = reply_of(self._owner.head(self.id), "")
         if reply.status != "completed":
             raise failed_error(self.id, reply)
         return self._workflow.decode_result(reply.result)
@@ -76,23 +82,37 @@ class Handle(Generic[Out_co]):
     @property
     def reason(self) -> str:
         """Why it is blocked, or was cancelled or terminated."""
-        return self._environment._owner.head(self.id).reason
+        return self._owner.head(self.id).reason
 
     @property
     def custom_status(self) -> Any:
         """What its code last gave to `ctx.set_status`, as JSON; None when it said nothing."""
         self._environment.settle()
-        return decode_payload(self._environment._owner.head(self.id).custom_status)
+        return decode_payload(self._owner.head(self.id).custom_status)
 
     @property
     def run_id(self) -> str:
         """The ID of the newest run."""
-        return self._environment._owner.head(self.id).run_id
+        return self._owner.head(self.id).run_id
 
     @property
     def history(self) -> list[Event]:
         """Every event of the run so far, oldest first."""
-        return self._environment._owner.history(self.id)
+        return self._owner.history(self.id)
+
+    @property
+    def children(self) -> list[Handle[Any]]:
+        """The children that this run has started so far, in their order; not those that are faked."""
+        self._environment.settle()
+        starts = [event for event in self.history if isinstance(event, ChildScheduled)]
+        places = [
+            (event.workflow_id, event.namespace or self._owner.namespace.name) for event in starts
+        ]
+        return [
+            self._environment.handle(workflow_id, namespace=namespace)
+            for workflow_id, namespace in places
+            if self._environment._has(workflow_id, namespace)
+        ]
 
     @property
     def untaken_signals(self) -> list[str]:
@@ -112,7 +132,9 @@ class Handle(Generic[Out_co]):
         Raises RefusedError when the run has ended; one that comes `after` is then noted in `Environment.refused`.
         """
         record = self._environment._signal_record(name, payload, id)
-        self._environment._send(self.id, record, after, f"Signal {name!r} to workflow {self.id!r}")
+        self._environment._send(
+            self._owner, self.id, record, after, f"Signal {name!r} to workflow {self.id!r}"
+        )
 
     @overload
     def query(self, name: str, value: object = ..., *, hint: TypeForm[T]) -> T: ...
@@ -121,30 +143,38 @@ class Handle(Generic[Out_co]):
     def query(self, name: str, value: object = None, *, hint: Any = Any) -> Any:
         """Ask the run's code, once all has happened that takes no time. Raises like a client's `Handle.query`."""
         what = f"Query {name!r} of workflow {self.id!r}"
-        return decode_payload(self._environment._ask(self.id, name, value, what), hint)
+        return decode_payload(self._environment._ask(self._owner, self.id, name, value, what), hint)
 
     def cancel(self, reason: str = "", *, after: Duration = 0) -> None:
         """Ask the workflow to end; it may clean up first. Raises like `signal`."""
         record = CancelWorkflow(reason, ASKED_BY)
-        self._environment._send(self.id, record, after, f"Cancelling workflow {self.id!r}")
+        self._environment._send(
+            self._owner, self.id, record, after, f"Cancelling workflow {self.id!r}"
+        )
 
     def terminate(self, reason: str = "", *, after: Duration = 0) -> None:
         """End the run at once, without asking its code. Raises like `signal`."""
         record = TerminateWorkflow(reason, ASKED_BY)
-        self._environment._send(self.id, record, after, f"Terminating workflow {self.id!r}")
+        self._environment._send(
+            self._owner, self.id, record, after, f"Terminating workflow {self.id!r}"
+        )
 
     def suspend(self, reason: str = "", *, after: Duration = 0) -> None:
         """Hold the run until `resume`; what comes in meanwhile is kept. Raises like `signal`."""
         record = SuspendWorkflow(reason, ASKED_BY)
-        self._environment._send(self.id, record, after, f"Suspending workflow {self.id!r}")
+        self._environment._send(
+            self._owner, self.id, record, after, f"Suspending workflow {self.id!r}"
+        )
 
     def resume(self, *, after: Duration = 0) -> None:
         """Let a suspended run go on with what came meanwhile. Raises like `signal`."""
         record = ResumeWorkflow(ASKED_BY)
-        self._environment._send(self.id, record, after, f"Resuming workflow {self.id!r}")
+        self._environment._send(
+            self._owner, self.id, record, after, f"Resuming workflow {self.id!r}"
+        )
 
     def _status(self) -> Status:
-        return self._environment._owner.head(self.id).status
+        return self._owner.head(self.id).status
 
     def _has_stopped(self) -> bool:
         return self._status() in {*ENDED, "blocked"}
@@ -154,7 +184,7 @@ class Handle(Generic[Out_co]):
             return (
                 f"Workflow {self.id!r} is suspended, and nobody resumes it: run.resume(after=...)."
             )
-        cell = self._environment._owner.partition.cells[self.id]
+        cell = self._owner.partition.cells[self.id]
         machine = cell.machine
         line = f" ({machine.code_line()})" if machine is not None else ""
         signals = machine.awaited_signals if machine is not None else []

@@ -1,4 +1,4 @@
-"""The owner of one partition in a world without a log: production's own `Partition`, with its topics in a dict.
+"""The owner of a namespace's one partition in a world without a log: production's `Partition`, its topics in a dict.
 
 Records go in encoded and state comes out encoded, as on the log. Each record is a turn of its own, and committed at
 once. `crash` drops all but what was written.
@@ -24,15 +24,17 @@ from weft.records import (
     SignalsRecord,
 )
 from weft.testing._loop import VirtualHost
-from weft.testing._published import Published, published
+from weft.testing._published import Published
+from weft.testing._published import published as read_published
 from weft.topics import Namespace
-from weft.worker import Batch, Partition
+from weft.worker import Batch, Directory, Partition
 from weft.workflow import Workflow
 
 NAMESPACE = Namespace("test")
 ASKED_BY = ReplyTo("test", "request", 0)
 """Who asks, so that the owner answers."""
 _DUE_MAX = 1000
+_MESSAGES = ".messages"
 
 
 class _AnyQueue:
@@ -42,22 +44,36 @@ class _AnyQueue:
         return True
 
 
+class _EveryNamespace(Directory):
+    """A test has every namespace, with one partition each."""
+
+    def _look(self, name: str) -> tuple[Namespace, int] | None:
+        return Namespace(name), 1
+
+
 class Owner:
-    """Serves all workflows of one environment."""
+    """Serves all workflows of one namespace of an environment."""
 
     def __init__(
         self,
         host: VirtualHost,
+        *,
         now_ms: Callable[[], int],
         dispatch: Callable[[str, ActivityTask, bool], None],
         committed: Callable[[Sequence[str]], None],
         lost: Callable[[], None],
+        post: Callable[[str, str, bytes], None],
+        workflows: dict[str, Workflow[Any, Any]],
+        published: list[Published],
+        namespace: Namespace = NAMESPACE,
     ) -> None:
         """`dispatch` gets (workflow ID, task, is inline) of an attempt to run, `committed` the IDs of what changed.
 
-        `lost` is called when this process dies, with what runs in it.
+        `lost` is called when this process dies, with what runs in it; `post` gets (topic, workflow ID, message) of what
+        is for another workflow.
         """
-        self.workflows: dict[str, Workflow[Any, Any]] = {}
+        self.workflows = workflows
+        self.namespace = namespace
         self.crashes: Callable[[str, int, int], bool] | None = None
         """Asked before each commit, with (workflow ID, first, last new event ID), whether it crashes there."""
         self._host = host
@@ -65,8 +81,9 @@ class Owner:
         self._dispatch = dispatch
         self._committed = committed
         self._lost = lost
-        self.published: list[Published] = []
+        self.published = published
         """What workflows have published, oldest first."""
+        self._post = post
         self._state: dict[bytes, bytes] = {}
         self._offset = 0
         self.partition = self._new_partition()
@@ -75,8 +92,11 @@ class Owner:
         self, topic: str, workflow_id: str, record: SignalsRecord | ResultsRecord | QueriesRecord
     ) -> Reply | None:
         """Bring a record in, as a producer does; returns the answer to a request that asks for one."""
+        return self.bring(topic, workflow_id, encode(record))
+
+    def bring(self, topic: str, workflow_id: str, data: bytes) -> Reply | None:
+        """A record as it lies on the topic."""
         self._offset += 1
-        data = encode(record)
         return self._turn(LogRecord(topic, 0, self._offset, workflow_id.encode(), data))
 
     def fire_due(self) -> None:
@@ -147,7 +167,7 @@ class Owner:
         return next((reply for _, reply in batch.replies), None)
 
     def _handled(self, record: LogRecord | None) -> Batch:
-        batch = Batch(NAMESPACE)
+        batch = Batch(self.namespace)
         if record is not None:
             batch.read([record])
             self.partition.handle(record, batch, self._now_ms())
@@ -158,7 +178,7 @@ class Owner:
 
     def _resumed(self) -> Batch:
         """Blocked runs are tried again, as whenever a worker takes over."""
-        batch = Batch(NAMESPACE)
+        batch = Batch(self.namespace)
         self.partition.resume_blocked(batch, self._now_ms())
         self.partition.flush(batch)
         return batch
@@ -168,18 +188,20 @@ class Owner:
         tasks: list[tuple[str, ActivityTask, bool]] = []
         for topic, _, key, value, headers in batch.writes:
             if topic in batch.published:
-                self.published.append(published(topic, key, value, headers))
+                self.published.append(read_published(topic, key, value, headers))
                 continue
             assert key is not None, "all that an owner writes for itself has a key"
-            if topic == NAMESPACE.state:
+            if topic == self.namespace.state:
                 if value is None:
                     self._state.pop(key, None)
                 else:
                     self._state[key] = value
                     if b"\0" not in key:
                         changed.append(key.decode())
-            elif topic.startswith(NAMESPACE.tasks("x")[:-1]) and value is not None:
+            elif topic.startswith(self.namespace.tasks("x")[:-1]) and value is not None:
                 tasks.append((key.decode(), decode_task(value), False))
+            elif topic.endswith(_MESSAGES) and value is not None:
+                self._post(topic, key.decode(), value)
         tasks += [(workflow_id, task, True) for _, workflow_id, task in batch.inline]
         for workflow_id, task, is_inline in tasks:
             self._dispatch(workflow_id, task, is_inline)
@@ -189,7 +211,7 @@ class Owner:
         if self.crashes is None:
             return False
         for topic, _, key, value, _ in batch.writes:
-            if topic == NAMESPACE.state and key and value and b"\0" not in key:
+            if topic == self.namespace.state and key and value and b"\0" not in key:
                 head = cast("Head", decode_state(value))
                 before = self._state.get(key)
                 former = cast("Head", decode_state(before)) if before is not None else None
@@ -203,16 +225,17 @@ class Owner:
         self.partition.close()
         self.partition = self._new_partition()
         for offset, (key, value) in enumerate(self._state.items()):
-            self.partition.load(LogRecord(NAMESPACE.state, 0, offset, key, value))
+            self.partition.load(LogRecord(self.namespace.state, 0, offset, key, value))
         self.partition.loaded()
 
     def _new_partition(self) -> Partition:
         queues: Container[str] = _AnyQueue()
         return Partition(
             0,
-            namespace=NAMESPACE,
+            namespace=self.namespace,
             partition_count=1,
             workflows=self.workflows,
             queues=queues,
+            directory=_EveryNamespace(self.namespace, 1),
             host=self._host,
         )

@@ -8,6 +8,7 @@ from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._attempt import AttemptRunner
 from weft.worker._batch import Batch
 from weft.worker._cells import HOT_MAX
+from weft.worker._directory import Directory
 from weft.worker._partition import Partition
 from weft.worker._worker import Worker
 
@@ -18,6 +19,7 @@ __all__ = [
     "AttemptPulse",
     "AttemptRunner",
     "Batch",
+    "Directory",
     "Partition",
     "Worker",
 ]
