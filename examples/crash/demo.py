@@ -16,13 +16,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from examples.crash.workflow import NOTES
+from examples.crash.workflow import FOLDER
 
 CHECKOUT = Path(__file__).parents[2]
 WORKFLOW = Path(__file__).with_name("workflow.py")
 PATIENCE_S = 60.0
 _MOMENT_S = 0.7
 """After which a step's task is done with for good: until then it might be run again with the one that was under way."""
+_SOON = {"WEFT_INSTANCE_ID": "crash", "WEFT_LEASE": "2s"}
+"""The same name again: nobody has to make sure that the former worker is dead, whose lease is over in two seconds."""
 
 
 class Shell:
@@ -30,8 +32,9 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "crash.weft"
-        self.notes = folder / "notes"
-        self._environment = {**os.environ, NOTES: str(self.notes)}
+        self.hold = folder / "hold"
+        self._notes = folder / "notes"
+        self._environment = {**os.environ, FOLDER: str(folder), **_SOON}
 
     def weft(self, *words: str) -> str:
         """A command, to its end. Raises CalledProcessError when it fails."""
@@ -52,7 +55,7 @@ class Shell:
 
     def ran(self) -> Counter[str]:
         """How often each step was run so far."""
-        return Counter(self.notes.read_text().split()) if self.notes.exists() else Counter()
+        return Counter(self._notes.read_text().split()) if self._notes.exists() else Counter()
 
     def _command(self, *words: str) -> list[str]:
         command, *rest = words
@@ -62,16 +65,18 @@ class Shell:
 def demonstrate(folder: Path) -> Counter[str]:
     """Tell how it goes; returns how often each step was run."""
     shell = Shell(folder)
+    shell.hold.touch()
     worker = shell.served()
     try:
         wait_for(shell.log.exists, "the log")
-        shell.weft("start", "three_steps", "--input", "1.5", "--id", "crash-1")
+        shell.weft("start", "three_steps", "--id", "crash-1")
         wait_for(lambda: shell.ran()["C"] > 0, "step C to begin")
         time.sleep(_MOMENT_S)
         worker.kill()
         worker.wait()
         print("A and B are done, C has begun. The worker is dead (kill -9), and this is stored:\n")
         print(shell.weft("history", "crash-1"))
+        shell.hold.unlink()
         worker = shell.served()
         print("Another worker replays it: A and B are not run again, C is.\n")
         print("result:", shell.weft("result", "crash-1"))

@@ -1,4 +1,4 @@
-"""Three steps, of which the last takes a while: time enough to kill the worker.
+"""Three steps, of which the last is held up for as long as somebody wants: time enough to kill the worker.
 
 python -m examples.crash.demo
 """
@@ -11,23 +11,24 @@ from pathlib import Path
 
 from weft import activity, workflow
 
-NOTES = "CRASH_NOTES"
-"""Names the file in which each step notes that it runs: what no history is asked for."""
+FOLDER = "CRASH_FOLDER"
+"""Names the folder in which each step notes that it runs, and in which the file `hold` holds step C up."""
 
 
 @activity.define
-async def step(name: str, seconds: float) -> str:
-    if path := os.environ.get(NOTES):
-        with Path(path).open("a", encoding="utf-8") as notes:  # noqa: ASYNC230  # a line
-            notes.write(f"{name}\n")
-    await asyncio.sleep(seconds)
+async def step(name: str) -> str:
+    folder = Path(os.environ.get(FOLDER, "."))
+    note(folder, name)
+    while name == "C" and (folder / "hold").exists():  # noqa: ASYNC110  # another process removes it
+        await asyncio.sleep(0.05)
     return f"{name} done"
 
 
+def note(folder: Path, name: str) -> None:
+    with (folder / "notes").open("a", encoding="utf-8") as notes:
+        notes.write(f"{name}\n")
+
+
 @workflow.define
-async def three_steps(ctx: workflow.Context, seconds: float) -> list[str]:
-    return [
-        await ctx.execute_activity(step, "A", 0.0),
-        await ctx.execute_activity(step, "B", 0.0),
-        await ctx.execute_activity(step, "C", seconds),
-    ]
+async def three_steps(ctx: workflow.Context) -> list[str]:
+    return [await ctx.execute_activity(step, name) for name in "ABC"]
