@@ -19,7 +19,7 @@ FOLDER = ROOT / "docs" / "reference"
 ROOTS = ("topics", "orchestrator", "workers")
 LINE_MAX = 88
 INTERNAL = frozenset(
-    "cli codec core host lint log metrics pytest_plugin records topics".split()  # noqa: SIM905  # reads best
+    "cli codec core determinism host lint log metrics pytest_plugin records topics".split()  # noqa: SIM905  # reads best
 )
 """Packages that users do not import."""
 

@@ -21,7 +21,8 @@ LOWER_PACKAGES: dict[str, set[str]] = {
     "weft.topics": {"weft.errors", "weft.log"},
     "weft.core": {"weft.errors", "weft.records"},
     "weft.hitl": {"weft.errors"},
-    "weft.lint": {"weft.errors"},
+    "weft.determinism": {"weft.errors"},
+    "weft.lint": {"weft.determinism", "weft.errors"},
 }
 """Packages that may import these of ours only. Any other may import its own layer and the ones below."""
 

@@ -131,7 +131,7 @@ class FunctionWorkflow(Workflow[Any, Any]):
         super().__init__(function, name=name_of(function), version="")
 
     async def _run(self, machine: Machine, data: Payload) -> Any:
-        if self._is_generator:
+        if self.is_generator:
             return await super()._run(machine, data)
         args = (self.decode_input(data),) if self._input_name else ()
         return await self.function(FunctionContext(machine), *args)

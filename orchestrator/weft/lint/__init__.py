@@ -3,10 +3,9 @@
 It reads source text only: nothing is imported or run. `lint(paths)` is all of it; `weft lint` prints what it gives.
 """
 
+from weft.determinism import RULES, Rule, refused_names, rule_of, rule_of_value
 from weft.lint._linter import lint
-from weft.lint._names import refused_names, rule_of, rule_of_value
 from weft.lint._report import Caller, Finding, Report, Unreadable
-from weft.lint._rules import RULES, Rule
 
 __all__ = [
     "RULES",

@@ -7,7 +7,7 @@ import re
 import tokenize
 from dataclasses import dataclass
 
-from weft.lint._rules import RULES, UNKNOWN_IGNORE, UNNEEDED_IGNORE
+from weft.determinism import RULES, UNKNOWN_IGNORE, UNNEEDED_IGNORE
 
 _COMMENT = re.compile(r"#\s*weft:\s*ignore\b\s*(?:\[([^\]]*)\])?")
 _NEVER_SILENCED = {UNKNOWN_IGNORE.code, UNNEEDED_IGNORE.code}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from weft.determinism import UNKNOWN_IGNORE, UNNEEDED_IGNORE, Rule
 from weft.lint._definitions import Definitions
 from weft.lint._files import python_files
 from weft.lint._globals import Globals
@@ -15,7 +16,6 @@ from weft.lint._ignores import Ignore, ignores_in
 from weft.lint._inference import Inference
 from weft.lint._modules import Module, Project, module_name, parse, room_for_nesting
 from weft.lint._report import Caller, Finding, Report, Unreadable
-from weft.lint._rules import UNKNOWN_IGNORE, UNNEEDED_IGNORE, Rule
 from weft.lint._scan import Knowledge, Violation, scan
 from weft.lint._scopes import FunctionNode
 from weft.lint._values import FunctionValue

@@ -6,12 +6,20 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from weft.determinism import (
+    ARGUMENTS_NEEDED,
+    DIRECT_ACTIVITY,
+    HASH_ORDER,
+    MUTABLE_GLOBAL,
+    SET_ORDER,
+    Rule,
+    rule_of,
+    rule_of_value,
+)
 from weft.lint._definitions import Definitions
 from weft.lint._globals import Global, Globals
 from weft.lint._inference import Inference
 from weft.lint._modules import Module
-from weft.lint._names import ARGUMENTS_NEEDED, rule_of, rule_of_value
-from weft.lint._rules import DIRECT_ACTIVITY, HASH_ORDER, MUTABLE_GLOBAL, SET_ORDER, Rule
 from weft.lint._scopes import FunctionNode
 from weft.lint._sets import Orders
 from weft.lint._values import (

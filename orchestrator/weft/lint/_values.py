@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
+from weft.determinism import RETURNED
 from weft.lint._modules import Module
-from weft.lint._names import RETURNED
 from weft.lint._scopes import FunctionNode
 
 

@@ -1,5 +1,6 @@
 """Workflows: `from weft import workflow`, then `@workflow.define`."""
 
+from weft.determinism import unguarded
 from weft.workflow._child import Child, child
 from weft.workflow._children import ChildHandle
 from weft.workflow._context import Context, GeneratorContext, ParentInfo, WorkflowInfo
@@ -38,6 +39,7 @@ __all__ = [
     "define",
     "leave_loop",
     "running_line",
+    "unguarded",
     "when_all",
     "when_any",
 ]

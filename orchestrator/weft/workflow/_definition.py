@@ -32,15 +32,15 @@ class Workflow(Generic[In, Out_co]):
         self.function = function
         self.name = name
         self.version = version
-        self._is_generator = inspect.isgeneratorfunction(function)
-        if not self._is_generator and not inspect.iscoroutinefunction(function):
+        self.is_generator = inspect.isgeneratorfunction(function)
+        if not self.is_generator and not inspect.iscoroutinefunction(function):
             raise UsageError(
                 f"workflow {name} is neither `async def` nor a generator: its steps could not be awaited"
             )
         self._input_name = _input_parameter(function, name)
         self._hints = FunctionHints(function, f"workflow {name}")
         # A generator's return hint says that it is a generator, and what it returns as the last of three.
-        checked = [self._input_name, "" if self._is_generator else "return"]
+        checked = [self._input_name, "" if self.is_generator else "return"]
         self._hints.check([name for name in checked if name])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,7 +57,7 @@ class Workflow(Generic[In, Out_co]):
     @functools.cached_property
     def decode_result(self) -> Callable[[Payload], Out_co]:
         """From the result's JSON to the declared type (a generator's declared return type is not looked at)."""
-        return self._hints.decoder("" if self._is_generator else "return")
+        return self._hints.decoder("" if self.is_generator else "return")
 
     def options(
         self,
@@ -89,7 +89,7 @@ class Workflow(Generic[In, Out_co]):
 
     def encode_result(self, value: object) -> Payload:
         """What the function returned, as JSON. Raises UsageError for what JSON cannot hold."""
-        return encode_by_hint(value, Any if self._is_generator else self._hints.hint("return"))
+        return encode_by_hint(value, Any if self.is_generator else self._hints.hint("return"))
 
     def run(self, machine: Machine, data: Payload) -> Coroutine[Any, Any, Any]:
         """The function as a coroutine on its context."""
@@ -97,7 +97,7 @@ class Workflow(Generic[In, Out_co]):
 
     async def _run(self, machine: Machine, data: Payload) -> Any:
         args = (self.decode_input(data),) if self._input_name else ()
-        if self._is_generator:
+        if self.is_generator:
             return await drive(self.function(GeneratorContext(machine), *args))
         return await self.function(Context(machine), *args)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-_STDLIB = sysconfig.get_path("stdlib")
-_PACKAGES = ("site-packages", "dist-packages")
-_OURS = ("weft.",)
+from weft.determinism import is_users
 
 
 def innermost_line(coroutine: Any) -> str:
@@ -55,14 +52,6 @@ def first_line(function: Callable[..., Any]) -> str:
     """Where a function begins; empty for what has no code of its own."""
     code = getattr(function, "__code__", None)
     return _line(code.co_filename, code.co_firstlineno) if code is not None else ""
-
-
-def is_users(frame: FrameType) -> bool:
-    """Whether a frame is of the user's code (or of a library of theirs): not the standard library's, not ours."""
-    file = frame.f_code.co_filename
-    if str(frame.f_globals.get("__name__", "")).startswith(_OURS) or file.startswith("<frozen "):
-        return False
-    return not file.startswith(_STDLIB) or any(name in file for name in _PACKAGES)
 
 
 def _line(file: str, number: int) -> str:

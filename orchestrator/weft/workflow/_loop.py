@@ -10,6 +10,7 @@ order follows its members' hashes); that alone makes a replay take the same path
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from asyncio import events
 from collections import deque
@@ -18,7 +19,8 @@ from contextvars import Context
 from typing import Any, Protocol, TypeVar
 from zlib import crc32
 
-from weft.errors import TurnLimitError, UsageError
+from weft.determinism import judge
+from weft.errors import DeterminismError, TurnLimitError
 from weft.workflow._closing import abandon
 from weft.workflow._futures import WorkflowFuture, WorkflowTask
 from weft.workflow._guard import CALLBACKS_MAX
@@ -49,6 +51,7 @@ class _NoTimers:
 
 
 _NO_TIMERS = _NoTimers()
+_NO_HOOKS = (None, None)
 
 
 def leave_loop() -> None:
@@ -89,11 +92,15 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             return
         outer, hooks = get_running(), sys.get_asyncgen_hooks()
         set_running(self)
-        sys.set_asyncgen_hooks(None, None)
+        if (
+            hooks != _NO_HOOKS
+        ):  # looked at first: to set them is announced to audit hooks, which is slow
+            sys.set_asyncgen_hooks(None, None)
         try:
             self._run_ready()
         finally:
-            sys.set_asyncgen_hooks(*hooks)
+            if hooks != _NO_HOOKS:
+                sys.set_asyncgen_hooks(*hooks)
             set_running(outer)
 
     def _run_ready(self) -> None:
@@ -111,7 +118,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 handle._run()
 
     def forget_done(self) -> bool:
-        """Drop the tasks that are done. Returns whether there is more: something for `close` to end."""
+        """Drop the tasks that are done. Returns whether there is more: something for `discard` to end."""
         self._tasks = [task for task in self._tasks if not task.done()]
         return bool(self._tasks or self._ready)
 
@@ -119,8 +126,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Once it is closed, forget who makes its timers durable: they hold each other."""
         self._timers = _NO_TIMERS
 
-    def close(self) -> None:
-        """Forget everything: close what still waits, without letting it do anything more.
+    def discard(self) -> None:
+        """Forget everything: end what still waits, without letting it do anything more.
 
         This loop counts as the running one meanwhile: a task that a `finally` block makes is dropped here with the
         others, instead of running on the thread's own loop.
@@ -216,27 +223,24 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """A background task or callback failed and nobody looked; asyncio only logs that, and so do we (not at all)."""
 
-    def _refuse(self, what: str) -> UsageError:
-        return UsageError(
-            f"{what} is not possible in a workflow: its code is replayed. Do it in an activity."
-        )
-
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
-        raise self._refuse("running something in a thread or process")
-
-    def call_soon_threadsafe(  # type: ignore[override]
-        self, callback: Any, *args: Any, context: Any = None
-    ) -> Any:
-        raise self._refuse("a call from another thread")
-
-    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
-        raise self._refuse("network access")
-
-    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        raise self._refuse("network access")
-
     async def shutdown_asyncgens(self) -> None:
         return None
+
+
+def _refused(name: str) -> Callable[..., Any]:
+    """What stands for a method that a loop without threads, files and network cannot have."""
+
+    def refuse(*_: object, **__: object) -> Any:
+        judge(f"asyncio.AbstractEventLoop.{name}")
+        raise DeterminismError(f"{name}() of the event loop is not possible in a workflow.")
+
+    refuse.__name__, refuse.__qualname__ = name, f"WorkflowLoop.{name}"
+    return refuse
+
+
+for _name, _ in inspect.getmembers(asyncio.AbstractEventLoop, inspect.isfunction):
+    if not _name.startswith("_") and _name not in vars(WorkflowLoop):
+        setattr(WorkflowLoop, _name, _refused(_name))
 
 
 def _stop_waiting(task: asyncio.Task[Any]) -> None:

@@ -30,7 +30,8 @@ from weft.core import (
     ScheduleActivity,
     StartTimer,
 )
-from weft.errors import QueryError, TurnLimitError, TurnTimeoutError, UsageError
+from weft.determinism import GuardedCode, cover, running_code
+from weft.errors import DeterminismError, QueryError, TurnLimitError, TurnTimeoutError, UsageError
 from weft.records import (
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
@@ -100,6 +101,8 @@ class Machine:
         self.custom_status: Payload = NULL
         """What the code last said of itself."""
         self._guard = guard
+        cover(workflow.function)
+        self._code = GuardedCode(workflow.name, workflow_id, is_generator=workflow.is_generator)
         self._random: random.Random | None = None
         self._main: asyncio.Task[Any] | None = None
         self._ended = False
@@ -137,8 +140,8 @@ class Machine:
     def activate(self, event: HistoryEvent) -> list[Command]:
         """Tell the code what happened and run it until it waits again; returns what it asked for, in order.
 
-        Raises TurnLimitError or TurnTimeoutError when it does not come to rest, what the code lets through
-        (SystemExit), and what `fetch` raises; the machine is of no use then.
+        Raises TurnLimitError or TurnTimeoutError when it does not come to rest, DeterminismError when it did what no
+        replay repeats, what the code lets through (SystemExit), and what `fetch` raises; the machine is of no use then.
         """
         self.loop.now_ms = event.time_ms
         self._event_id = event.event_id
@@ -149,7 +152,7 @@ class Machine:
         name = stored_field(event)
         told = self._fetched(event, name) if name and self._is_waited_for(event) else event
         self._publications.begin_step()
-        self._guard.call(self._wake, feed, told)
+        self._call(self._wake, feed, told)
         if told is not event and isinstance(event, WorkflowStarted):
             self.started = event  # the large one was for the code
         while self._publications.waiting or (self._unfetched and not self._ended):
@@ -160,7 +163,7 @@ class Machine:
             signals = [
                 (future, self._fetched(signal, "payload"), signal) for future, signal in taken
             ]
-            self._guard.call(self._hand_over, signals)
+            self._call(self._hand_over, signals)
         commands = list(self._commands.values())
         self._commands.clear()
         return commands
@@ -197,7 +200,8 @@ class Machine:
         """What the code's handler of that name tells, encoded.
 
         Raises QueryError when there is none, or its value or answer cannot be; whatever the handler raises; and
-        TurnTimeoutError when it does not end: the machine is of no use then.
+        TurnTimeoutError when it does not end, DeterminismError when it did what is refused: the machine is of no use
+        then.
         """
         handler = self.handlers.queries.get(name)
         if handler is None:
@@ -206,7 +210,7 @@ class Machine:
         answers: list[Payload] = []
         self._onlooker = "the handler of a query"
         try:
-            self._guard.call(lambda: answers.append(handler.answer(payload)))
+            self._call(lambda: answers.append(handler.answer(payload)))
         finally:
             self._onlooker = ""
         return answers[0]
@@ -216,8 +220,8 @@ class Machine:
         self._ended = True
         while self.loop.forget_done():
             # The `finally` blocks of the code run; one that does not end is interrupted, then the next has its turn.
-            with suppress(TurnTimeoutError):
-                self._guard.call(self.loop.close)
+            with suppress(TurnTimeoutError, DeterminismError):
+                self._call(self.loop.discard)
         self._activities.clear()
         self._timers.clear()
         self._children = None
@@ -227,6 +231,17 @@ class Machine:
         self._read_history, self._past = read_nothing, []
         self._main = None
         self.loop.part()
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Run the user's code: a clock that it does not come back to, and what no replay repeats, end it."""
+        outer, running_code.code = running_code.code, self._code
+        try:
+            self._guard.call(function, *arguments)
+        finally:
+            # Out here: once its guard is done with a call nothing more can interrupt this.
+            running_code.code = outer
+        if self._code.refused is not None:
+            raise self._code.refused  # the code may have caught it
 
     def _wake(self, feed: Callable[[Machine, Any], None], event: HistoryEvent) -> None:
         feed(self, event)
@@ -258,7 +273,7 @@ class Machine:
         for future, record in settled:
             self._commands[future.publish_id] = record
         if settled and not self._ended:
-            self._guard.call(self._tell_published, settled)
+            self._call(self._tell_published, settled)
 
     def _tell_published(self, settled: Sequence[tuple[PublishFuture, PublishRecord]]) -> None:
         for future, record in settled:
@@ -432,6 +447,11 @@ class Machine:
         """File and line where the user's code waits; when it does not, where it begins."""
         line = innermost_line(self._main.get_coro()) if self._main is not None else ""
         return line or first_line(self.workflow.function)
+
+    @property
+    def refused(self) -> DeterminismError | None:
+        """What the code did first that no replay repeats."""
+        return self._code.refused
 
     @property
     def awaited_signals(self) -> list[str]:

@@ -172,23 +172,6 @@ def last_wish_script(run: DrivenRun) -> None:
 
 
 @workflow.define
-async def forbidden(ctx: Context) -> Any:
-    """What a replay could not repeat is refused, with advice."""
-    told = []
-    loop = asyncio.get_running_loop()
-    for attempt in (
-        lambda: asyncio.to_thread(print, 1),
-        lambda: asyncio.open_connection("localhost", 1),
-        lambda: loop.getaddrinfo("localhost", 1),
-    ):
-        try:
-            await attempt()
-        except UsageError as error:
-            told.append("Do it in an activity" in str(error))
-    return told
-
-
-@workflow.define
 async def misused(ctx: Context) -> Any:
     told = []
     for attempt in (
@@ -282,6 +265,5 @@ SHAPES = [
         requirements=("R2-33",),
     ),
     Shape("a last wish", last_wish, last_wish_script, result="done"),
-    Shape("forbidden things", forbidden, nothing, result=[True, True, True]),
     Shape("wrong calls", misused, nothing, result=7),
 ]

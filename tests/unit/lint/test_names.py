@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.lint.kit import codes, findings_in, in_workflow
+from weft.determinism import ALLOWED, ARGUMENTS_NEEDED, RETURNED
 from weft.lint import refused_names, rule_of
-from weft.lint._names import ALLOWED, ARGUMENTS_NEEDED, RETURNED
 
 READ = "import time\ndef read():\n    return time.time()\n"
 

@@ -213,6 +213,20 @@ class NondeterminismError(WeftError):
         self.actual = actual
 
 
+class DeterminismError(WeftError):
+    """Workflow code did what no replay repeats: it read a clock, drew a number, opened a file or a connection.
+
+    Raised where it did so, instead of that. The run is blocked, not failed, also when the code catches this: with the
+    code mended it goes on. `name` is what was used, `rule` the code under which `weft lint` reports it, `line` where.
+    """
+
+    def __init__(self, message: str, *, name: str = "", rule: str = "", line: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        self.rule = rule
+        self.line = line
+
+
 class LogError(WeftError):
     """The log could not do what was asked. `retriable`: the same call may succeed later."""
 

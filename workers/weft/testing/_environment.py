@@ -76,6 +76,8 @@ class Environment:
         self._owner = self._owner_of(NAMESPACE.name)
         self._replay_check = replay_check
         self._originals: dict[str, Workflow[Any, Any]] = {}
+        self._machines: dict[str, Machine] = {}
+        """By run ID, those whose code ran last."""
         self._next_check: dict[str, int] = {}
         """By run ID, at how many events its history is replayed next."""
         self._due: tuple[int, Any] = (0, None)
@@ -312,7 +314,9 @@ class Environment:
 
     def _know(self, workflow: Workflow[Any, Any]) -> None:
         self._originals[workflow.name] = workflow
-        self._workflows[workflow.name] = _Watched(workflow, self._fakes, self._know_child)
+        self._workflows[workflow.name] = _Watched(
+            workflow, self._fakes, self._know_child, self._machines
+        )
 
     def _know_child(self, workflow: Workflow[Any, Any]) -> None:
         if workflow.name not in self._originals:
@@ -399,6 +403,7 @@ class Environment:
         self._turn_count += 1
         for workflow_id in workflow_ids:
             self._attempts.cancel_stale(workflow_id, self._is_awaited)
+            self._tell_refused(owner.head(workflow_id).run_id)
             if self._replay_check:
                 self._check(owner, workflow_id)
         self._plan()
@@ -406,6 +411,13 @@ class Environment:
             self._turn_count >= TURNS_MAX or (self._is_met is not None and self._is_met())
         ):
             self._loop.stop()
+
+    def _tell_refused(self, run_id: str) -> None:
+        """What a run's code may not do blocks it in production, and it goes on with other code; its test fails here."""
+        machine = self._machines.get(run_id)
+        if machine is not None and machine.refused is not None:
+            del self._machines[run_id]
+            self._refuse(machine.refused)
 
     def _lost(self, owner: Owner) -> None:
         self._has_run_inline_again |= self._attempts.crash_inline(
@@ -460,19 +472,22 @@ class Environment:
 
 
 class _Watched(Workflow[Any, Any]):
-    """The same workflow, of whose code the environment learns which activities and children it asks for."""
+    """The same workflow, of whose code the environment learns what it asks for, and what it was refused."""
 
     def __init__(
         self,
         workflow: Workflow[Any, Any],
         fakes: Fakes,
         know: Callable[[Workflow[Any, Any]], None],
+        machines: dict[str, Machine],
     ) -> None:
         super().__init__(workflow.function, name=workflow.name, version=workflow.version)
         self._fakes = fakes
         self._know = know
+        self._machines = machines
 
     def run(self, machine: Machine, data: Payload) -> Any:
+        self._machines[machine.run_id] = machine
         schedule = machine.schedule_activity
 
         def noting(activity: Activity[..., Any] | str, *arguments: Any) -> Any:

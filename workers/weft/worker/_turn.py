@@ -456,4 +456,4 @@ def _told(error: BaseException, machine: Machine | None) -> str:
     )
     logger.error("the turn of a workflow broke; its run is blocked: %s\n%s", text, stack)
     line = machine.line_of(error) if machine is not None else ""
-    return f"{text} ({line})" if line else text
+    return f"{text} ({line})" if line and line not in text else text

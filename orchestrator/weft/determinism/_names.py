@@ -7,7 +7,7 @@ refused: whoever refuses it at run time reads it here.
 
 from __future__ import annotations
 
-from weft.lint._rules import (
+from weft.determinism._rules import (
     ASYNCIO,
     ENVIRONMENT,
     FILES,
