@@ -19,6 +19,7 @@ from weft.core import (
     Command,
     Decision,
     Due,
+    FailUpdate,
     FailWorkflow,
     Input,
     Run,
@@ -39,6 +40,9 @@ from weft.records import (
     SignalWorkflow,
     StartWorkflow,
     TerminateWorkflow,
+    UpdateCompleted,
+    UpdateFailed,
+    UpdateWorkflow,
     WorkflowFailed,
 )
 from weft.workflow import ACTIVATIONS, Machine, Workflow
@@ -85,6 +89,8 @@ def place_of(machine: Machine) -> dict[str, Any]:
         "random": machine._random.getstate() if machine._random else None,
         "ended": machine._ended,
         "patched": dict(machine._patched),
+        "handlers": [*machine.handlers.signals, *machine.handlers.updates],
+        "handlers_under_way": dict(machine.handlers._under_way),
         "custom_status": bytes(machine.custom_status),
     }
 
@@ -92,8 +98,8 @@ def place_of(machine: Machine) -> dict[str, Any]:
 def comparable(commands: Sequence[Command]) -> list[Command]:
     """Commands without the stack traces of failures, which are for people."""
     return [
-        FailWorkflow(_without_stack(command.failure))
-        if isinstance(command, FailWorkflow)
+        msgspec.structs.replace(command, failure=_without_stack(command.failure))
+        if isinstance(command, FailWorkflow | FailUpdate)
         else command
         for command in commands
     ]
@@ -103,7 +109,7 @@ def comparable_events(events: Sequence[HistoryEvent]) -> list[HistoryEvent]:
     """A history without the stack traces of failures."""
     return [
         msgspec.structs.replace(event, failure=_without_stack(event.failure))
-        if isinstance(event, WorkflowFailed)
+        if isinstance(event, WorkflowFailed | UpdateFailed)
         else event
         for event in events
     ]
@@ -233,6 +239,23 @@ class DrivenRun:
 
     def signal(self, name: str, payload: object = None, *, id: str = "") -> Decision:
         return self.give(SignalWorkflow(name, encode_payload(payload), id))
+
+    def update(self, name: str, payload: object = None, *, id: str = "u-1") -> Decision:
+        """What an owner does: ask the code's validator, which raises UpdateRejectedError, then take it up."""
+        data = encode_payload(payload)
+        if id not in self.run.updates:
+            for machine in (self.machine, self._replica):
+                if machine is not None:
+                    machine.validate(name, data)
+        return self.give(UpdateWorkflow(name, id, data))
+
+    def outcome(self, id: str = "u-1") -> Any:
+        """What came of an update: its result, or the failure."""
+        event = self.events[self.run.updates[id] - 1]
+        if isinstance(event, UpdateCompleted):
+            return decode_payload(event.result)
+        assert isinstance(event, UpdateFailed), "an outcome"
+        return event.failure
 
     def cancel(self, reason: str = "") -> Decision:
         return self.give(CancelWorkflow(reason))

@@ -59,6 +59,8 @@ def records_of(cls: type[Record]) -> st.SearchStrategy[Any]:
         fields["events"] = event_arrays()
     elif cls is records.ReplyTo:
         fields["partition"] = st.integers(0, records.REPLY_PARTITION_MAX)
+    elif cls is records.UpdateWorkflow:
+        fields["update"] = fields["id"] = st.text(min_size=1, max_size=20)
     elif "signal" in fields:
         fields["signal"] = st.text(min_size=1, max_size=20)
     return st.builds(cls, **fields)

@@ -29,6 +29,9 @@ from weft.records import (
     TimerCancelled,
     TimerFired,
     TimerStarted,
+    UpdateAccepted,
+    UpdateCompleted,
+    UpdateFailed,
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -216,6 +219,14 @@ def _signal_received(run: Run, event: SignalReceived) -> None:
         run.signal_ids.add(event.signal_id)
 
 
+def _update_accepted(run: Run, event: UpdateAccepted) -> None:
+    run.updates[event.update_id] = 0
+
+
+def _update_ended(run: Run, event: UpdateCompleted | UpdateFailed) -> None:
+    run.updates[event.update_id] = event.event_id
+
+
 def _cancel_requested(run: Run, event: CancelRequested) -> None:
     run.cancel_requested = True
     run.cancel_reason = run.reason = event.reason
@@ -295,6 +306,9 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     WorkflowPatched: _patched,
     RecordPublished: _published,
     SignalReceived: _signal_received,
+    UpdateAccepted: _update_accepted,
+    UpdateCompleted: _update_ended,
+    UpdateFailed: _update_ended,
     CancelRequested: _cancel_requested,
     WorkflowBlocked: _blocked,
     RecordDeferred: _deferred,

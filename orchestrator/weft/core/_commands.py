@@ -88,6 +88,22 @@ class PublishRecord(msgspec.Struct, frozen=True, gc=False):
     failure: FailureInfo | None = None
 
 
+class CompleteUpdate(msgspec.Struct, frozen=True, gc=False):
+    """The handler of an accepted update has returned."""
+
+    update: str
+    update_id: str
+    result: Payload
+
+
+class FailUpdate(msgspec.Struct, frozen=True, gc=False):
+    """The handler of an accepted update has raised."""
+
+    update: str
+    update_id: str
+    failure: FailureInfo
+
+
 class CompleteWorkflow(msgspec.Struct, frozen=True, gc=False):
     result: Payload
 
@@ -110,6 +126,8 @@ Command = (
     | SendSignal
     | RecordPatch
     | PublishRecord
+    | CompleteUpdate
+    | FailUpdate
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflowDone

@@ -28,9 +28,11 @@ from weft.core._commands import (
     CancelTimer,
     CancelWorkflowDone,
     Command,
+    CompleteUpdate,
     CompleteWorkflow,
     DispatchActivity,
     Due,
+    FailUpdate,
     FailWorkflow,
     LeaseExpired,
     PublishRecord,
@@ -74,6 +76,10 @@ from weft.records import (
     TimerCancelled,
     TimerFired,
     TimerStarted,
+    UpdateAccepted,
+    UpdateCompleted,
+    UpdateFailed,
+    UpdateWorkflow,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
@@ -85,6 +91,7 @@ from weft.records import (
 
 Input = (
     SignalWorkflow
+    | UpdateWorkflow
     | CancelWorkflow
     | TerminateWorkflow
     | AttemptCompleted
@@ -184,6 +191,14 @@ def _signal(run: Run, record: SignalWorkflow, now_ms: int, _draw: float) -> Deci
         return Decision(dropped="a signal with this ID was received before")
     event_id = run.last_event_id + 1
     return Decision((SignalReceived(event_id, now_ms, record.signal, record.payload, record.id),))
+
+
+def _update(run: Run, record: UpdateWorkflow, now_ms: int, _draw: float) -> Decision:
+    """Its code has let the value pass: whoever brings it in has asked."""
+    if record.id in run.updates:
+        return Decision(dropped="an update with this ID was accepted before")
+    event_id = run.last_event_id + 1
+    return Decision((UpdateAccepted(event_id, now_ms, record.update, record.id, record.payload),))
 
 
 def _cancel(run: Run, record: CancelWorkflow, now_ms: int, _draw: float) -> Decision:
@@ -405,6 +420,16 @@ def _publish(_run: Run, command: PublishRecord, event_id: int, now_ms: int) -> H
     )
 
 
+def _complete_update(run: Run, command: CompleteUpdate, event_id: int, now_ms: int) -> HistoryEvent:
+    _require_under_way(run, command.update_id, command)
+    return UpdateCompleted(event_id, now_ms, command.update, command.update_id, command.result)
+
+
+def _fail_update(run: Run, command: FailUpdate, event_id: int, now_ms: int) -> HistoryEvent:
+    _require_under_way(run, command.update_id, command)
+    return UpdateFailed(event_id, now_ms, command.update, command.update_id, command.failure)
+
+
 def _complete(_run: Run, command: CompleteWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
     return WorkflowCompleted(event_id, now_ms, command.result)
 
@@ -436,8 +461,16 @@ def _told(
     return decision
 
 
+def _require_under_way(run: Run, update_id: str, command: Command) -> None:
+    if run.updates.get(update_id) != 0:
+        raise InvariantViolation(
+            f"{run.workflow_id}, run {run.run_id}: {command} is about an update that is not under way"
+        )
+
+
 _DECISIONS: dict[type, Callable[[Run, Any, int, float], Decision]] = {
     SignalWorkflow: _signal,
+    UpdateWorkflow: _update,
     CancelWorkflow: _cancel,
     TerminateWorkflow: _terminate,
     AttemptCompleted: _attempt_completed,
@@ -461,6 +494,8 @@ _COMMANDS: dict[type, Callable[[Run, Any, int, int], HistoryEvent]] = {
     SendSignal: send_signal,
     RecordPatch: _record_patch,
     PublishRecord: _publish,
+    CompleteUpdate: _complete_update,
+    FailUpdate: _fail_update,
     CompleteWorkflow: _complete,
     FailWorkflow: _fail,
     CancelWorkflowDone: _cancelled,

@@ -114,6 +114,8 @@ class Run:
     sends: set[int] = field(default_factory=set)
     """Numbers of signals to other workflows, of which nobody has said yet what became."""
     signal_ids: set[str] = field(default_factory=set)
+    updates: dict[str, int] = field(default_factory=dict)
+    """The event ID of the outcome of each update that was accepted, by its ID; 0 while its handler is under way."""
     patches: list[str] = field(default_factory=list)
     """Changes of the code whose new way this run takes, in the order in which it came by them."""
     cancel_requested: bool = False

@@ -15,7 +15,9 @@ from weft.core import (
     CancelTimer,
     CancelWorkflowDone,
     Command,
+    CompleteUpdate,
     CompleteWorkflow,
+    FailUpdate,
     FailWorkflow,
     PublishRecord,
     RecordPatch,
@@ -35,6 +37,8 @@ from weft.records import (
     SignalSent,
     TimerCancelled,
     TimerStarted,
+    UpdateCompleted,
+    UpdateFailed,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
@@ -52,6 +56,8 @@ COMMAND_EVENTS = (
     ChildCancelRequested,
     SignalSent,
     RecordPublished,
+    UpdateCompleted,
+    UpdateFailed,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowCancelled,
@@ -78,9 +84,12 @@ def check_command(machine: Machine, command: Command, event: HistoryEvent) -> No
 
 def _was_refused(event: HistoryEvent, command: Command) -> bool:
     """The code gave a result that was too large for its worker: another one may have a payload store."""
+    if isinstance(command, CompleteWorkflow) and isinstance(event, WorkflowFailed):
+        return event.failure.type == PayloadTooLargeError.__name__
     return (
-        isinstance(command, CompleteWorkflow)
-        and isinstance(event, WorkflowFailed)
+        isinstance(command, CompleteUpdate)
+        and isinstance(event, UpdateFailed)
+        and event.update_id == command.update_id
         and event.failure.type == PayloadTooLargeError.__name__
     )
 
@@ -113,7 +122,7 @@ def refuse_unexpected(
     )
 
 
-def describe_event(event: HistoryEvent) -> str:
+def describe_event(event: HistoryEvent) -> str:  # noqa: C901  # one case an event
     """A command event in words; equal words mean equal decisions."""
     match event:
         case ActivityScheduled():
@@ -132,6 +141,10 @@ def describe_event(event: HistoryEvent) -> str:
             return _sent_signal(event)
         case RecordPublished():
             return f'PublishRecord to "{event.topic}" (number {event.publish_id})'
+        case UpdateCompleted():
+            return _update(event)
+        case UpdateFailed():
+            return f"{_update(event)} failed with {event.failure.type}"
         case WorkflowCompleted():
             return "CompleteWorkflow"
         case WorkflowFailed():
@@ -161,6 +174,10 @@ def describe_command(command: Command) -> str:  # noqa: C901  # one case a comma
             return _sent_signal(command)
         case PublishRecord():
             return f'PublishRecord to "{command.topic}" (number {command.publish_id})'
+        case CompleteUpdate():
+            return _update(command)
+        case FailUpdate():
+            return f"{_update(command)} failed with {command.failure.type}"
         case CompleteWorkflow():
             return "CompleteWorkflow"
         case FailWorkflow():
@@ -181,6 +198,10 @@ def _child(child: ChildScheduled | ScheduleChild) -> str:
 def _sent_signal(signal: SignalSent | SendSignal) -> str:
     where = f" in namespace {signal.namespace}" if signal.namespace else ""
     return f'SendSignal "{signal.name}" to {signal.workflow_id!r}{where} (number {signal.send_id})'
+
+
+def _update(about: UpdateCompleted | UpdateFailed | CompleteUpdate | FailUpdate) -> str:
+    return f'AnswerUpdate "{about.update}" (ID {about.update_id})'
 
 
 def _line(machine: Machine) -> str:

@@ -166,10 +166,30 @@ class BaseContext:
 
         return register
 
-    def all_handlers_finished(self) -> bool:
-        """Whether no handler of a signal is under way: `await ctx.wait_condition(ctx.all_handlers_finished)`.
+    def on_update(
+        self, name: str, *, validator: Callable[..., object] | None = None
+    ) -> Callable[[F], F]:
+        """`@ctx.on_update("add_line", validator=check)`: the function below takes up that update, and answers it.
 
-        A run ends with its main code. Handlers that still wait for something go no further then, and a warning says so.
+        Whoever calls `handle.update` gets what it returns, or what it raises as UpdateFailedError; the run goes on. It
+        takes nothing, or one value, of its hint, and may do all that the workflow may: wait, call activities. Before,
+        `validator` is given the same value and may only look; what it raises rejects the update, and so does a value
+        that is not of the hint. A rejected update is nowhere in the history. Register it before the workflow first
+        waits: an update of a name that the code does not take is rejected as well.
+        """
+
+        def register(function: F) -> F:
+            self._machine.on_update(name, function, validator)
+            return function
+
+        return register
+
+    def all_handlers_finished(self) -> bool:
+        """Whether no handler of a signal or an update is under way.
+
+        Say `await ctx.wait_condition(ctx.all_handlers_finished)` before the workflow returns: a run ends with its main
+        code, and handlers that still wait for something go no further then. A warning says so, and whoever waits for
+        such an update is told that the run has ended.
         """
         return self._machine.handlers.are_finished
 

@@ -1,9 +1,10 @@
 """What a workflow's code does when it is called from outside: its handlers, and which of them are under way.
 
-Each call of a signal's handler is a task of its own on the workflow's loop, begun in the order of the signals. The main
-code and the handlers belong together as the tasks of an `asyncio.TaskGroup` do: when a handler fails, the main code is
-cancelled, cleans up, and the run fails with what the handler raised. When the main code ends first, the run has ended,
-and what its handlers still wait for does not happen.
+Each call of a handler of a signal or an update is a task of its own on the workflow's loop, begun in the order in which
+they came. The main code and the handlers of signals belong together as the tasks of an `asyncio.TaskGroup` do: when one
+fails, the main code is cancelled, cleans up, and the run fails with what the handler raised. (What an update's handler
+raises goes to whoever sent the update.) When the main code ends first, the run has ended, and what its handlers still
+wait for does not happen.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from weft.errors import UsageError
-from weft.records import SignalReceived
+from weft.errors import UpdateRejectedError, UsageError
+from weft.records import Payload, SignalReceived, UpdateAccepted
 from weft.workflow._futures import unfit_signal
 from weft.workflow._handler import Handler
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._queries import QueryHandler
+from weft.workflow._updates import UpdateHandler
 
 if TYPE_CHECKING:
     from weft.workflow._machine import Machine
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
 class Handlers:
     """Of one run, for its machine."""
 
-    __slots__ = ("_machine", "_under_way", "failure", "queries", "signals")
+    __slots__ = ("_machine", "_under_way", "failure", "queries", "signals", "updates")
 
     def __init__(self, machine: Machine) -> None:
         self.queries: dict[str, QueryHandler] = {}
         self.signals: dict[str, SignalHandler] = {}
+        self.updates: dict[str, UpdateHandler] = {}
         self.failure: Exception | None = None
         """What the first handler that failed has raised."""
         self._machine: Machine | None = machine
@@ -43,6 +46,27 @@ class Handlers:
         assert self._machine is not None, "no code runs once it is closed"
         handler = self.signals[name] = SignalHandler(self._machine, name, function)
         return handler
+
+    def on_update(
+        self, name: str, function: Callable[..., Any], validator: Callable[..., Any] | None
+    ) -> None:
+        assert self._machine is not None, "no code runs once it is closed"
+        self.updates[name] = UpdateHandler(self._machine, name, function, validator)
+
+    def validate(self, name: str, payload: Payload) -> None:
+        """Raises UpdateRejectedError for what its handler would not take."""
+        handler = self.updates.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self.updates)) or "none"
+            why = f"its code takes no update {name!r} (it takes: {known})"
+            raise UpdateRejectedError(why, update=name, reason=why)
+        handler.validate(payload)
+
+    def begin_update(self, event: UpdateAccepted) -> None:
+        """Its validator has let it pass. Code that has changed since may not have its handler any more."""
+        handler = self.updates.get(event.update)
+        if handler is not None:
+            handler.begin(event)
 
     @property
     def are_finished(self) -> bool:
@@ -78,6 +102,7 @@ class Handlers:
         """Once the machine is closed, forget it and the code: they hold each other."""
         self.queries.clear()
         self.signals.clear()
+        self.updates.clear()
         self._machine = None
 
 

@@ -23,7 +23,9 @@ from weft.core import (
     CancelTimer,
     CancelWorkflowDone,
     Command,
+    CompleteUpdate,
     CompleteWorkflow,
+    FailUpdate,
     FailWorkflow,
     PublishRecord,
     RecordPatch,
@@ -44,6 +46,7 @@ from weft.records import (
     Payload,
     SignalReceived,
     TimerFired,
+    UpdateAccepted,
     WorkflowPatched,
     WorkflowStarted,
     WorkflowTerminated,
@@ -110,8 +113,8 @@ class Machine:
         self._cancel_requested = False
         self._command_id = 0
         self._commands: dict[int | str, Command] = {}
-        """What was asked for in this activation, in order: by its number, cancellations by the number below zero, and
-        patches by their IDs."""
+        """What was asked for in this activation, in order: by its number, cancellations by the number below zero,
+        patches by their IDs, and answers to updates by theirs after a null character."""
         self._activities: dict[int, ActivityFuture] = {}
         self._children: Children | None = None
         self._timers: dict[int, Callable[[], None]] = {}
@@ -214,6 +217,19 @@ class Machine:
         finally:
             self._onlooker = ""
         return answers[0]
+
+    def validate(self, name: str, payload: Payload) -> None:
+        """Whether the code lets this update pass, as it stands now.
+
+        Raises UpdateRejectedError when it does not; what `fetch` raises; and TurnTimeoutError when it does not end: the
+        machine is of no use then.
+        """
+        payload = self._fetch(payload)
+        self._onlooker = "the validator of an update"
+        try:
+            self._guard.call(self.handlers.validate, name, payload)
+        finally:
+            self._onlooker = ""
 
     def close(self) -> None:
         """Drop the code and all that it waits for."""
@@ -369,6 +385,18 @@ class Machine:
         for signal in self._signals.pop(name, ()):
             handler.expect()
             self._unfetched.append((handler, signal))
+
+    def on_update(
+        self, name: str, function: Callable[..., Any], validator: Callable[..., Any] | None
+    ) -> None:
+        """From now on this function takes up updates of that name that `validator` lets pass."""
+        self._refuse_onlooker("take updates")
+        self.handlers.on_update(name, function, validator)
+
+    def end_update(self, command: CompleteUpdate | FailUpdate) -> None:
+        """An update's handler has answered."""
+        if not self._ended:
+            self._ask(command, f"\0{command.update_id}")
 
     def start_timer(self, due_ms: int, fire: Callable[[], None]) -> int:
         self._refuse_onlooker("wait")
@@ -553,6 +581,9 @@ class Machine:
         else:
             self._signals.setdefault(event.name, deque()).append(event)
 
+    def _update_accepted(self, event: UpdateAccepted) -> None:
+        self.handlers.begin_update(event)
+
     def _cancelled(self, event: CancelRequested) -> None:
         self._cancel_requested = True
         self.cancel_main(event.reason or "the workflow was cancelled")
@@ -631,6 +662,7 @@ _FEEDS: dict[type[HistoryEvent], Callable[[Machine, Any], None]] = {
     ActivityFailed: Machine._activity_failed,
     TimerFired: Machine._timer_fired,
     SignalReceived: Machine._signal_received,
+    UpdateAccepted: Machine._update_accepted,
     CancelRequested: Machine._cancelled,
     **{kind: _of_children(feed) for kind, feed in FEEDS.items()},
 }

@@ -1,4 +1,4 @@
-"""Shapes of handlers: of signals, before and after these came, at once and over a while, beside the main code."""
+"""Shapes of handlers: of signals and updates, before and after these came, at once and over a while."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.property.corpus.shapes import Shape, charge, pick, refund, ship
 from tests.support.runs import DAY_MS, SECOND_MS, DrivenRun
 from weft import workflow
-from weft.errors import Failure
+from weft.errors import Failure, UpdateRejectedError
 from weft.workflow import Context, GeneratorContext
 
 
@@ -208,6 +210,121 @@ def one_at_a_time_script(run: DrivenRun) -> None:
     run.complete("pick", "two")
 
 
+@workflow.define
+async def basket(ctx: Context) -> Any:
+    """Takes lines as updates of every kind until it is paid."""
+    lines: list[str] = []
+    paid = False
+
+    def check(line: str) -> None:
+        if line in lines:
+            raise ValueError(f"{line} is there already")
+
+    @ctx.on_update("add", validator=check)
+    async def add(line: str) -> int:
+        lines.append(await ctx.execute_activity(pick, line))
+        return len(lines)
+
+    @ctx.on_update("drop")
+    def drop(line: str) -> list[str]:
+        lines.remove(line)
+        return lines
+
+    @ctx.on_update("pay")
+    async def pay() -> str:
+        nonlocal paid
+        await ctx.sleep(1)
+        paid = True
+        return "thanks"
+
+    await ctx.wait_condition(lambda: paid)
+    await ctx.wait_condition(ctx.all_handlers_finished)
+    return lines
+
+
+def basket_script(run: DrivenRun) -> None:
+    run.update("add", "pen", id="u-1")
+    run.update("add", "ink", id="u-2")
+    assert run.update("add", "ink", id="u-2").dropped
+    run.complete(2, "ink")
+    run.complete(1, "pen")
+    assert (run.outcome("u-2"), run.outcome("u-1")) == (1, 2)
+    count = len(run.events)
+    with pytest.raises(UpdateRejectedError, match="ink is there already"):
+        run.update("add", "ink", id="u-3")
+    assert len(run.events) == count
+    run.update("drop", "pen", id="u-4")
+    assert run.outcome("u-4") == ["ink"]
+    run.update("drop", "pen", id="u-5")
+    assert (run.outcome("u-5").type, run.status) == ("ValueError", "running")
+    run.update("pay", id="u-6")
+    run.advance(SECOND_MS)
+    assert run.outcome("u-6") == "thanks"
+
+
+@workflow.define
+async def hasty_basket(ctx: Context) -> Any:
+    """Ends in the middle of an update."""
+
+    @ctx.on_update("add")
+    async def add(line: str) -> Any:
+        return await ctx.execute_activity(pick, line)
+
+    await ctx.receive_signal("close")
+    return "closed"
+
+
+def hasty_script(run: DrivenRun) -> None:
+    run.update("add", "pen")
+    run.signal("close")
+    assert run.run.updates == {"u-1": 0}
+
+
+@workflow.define
+async def ended_by_update(ctx: Context) -> Any:
+    """The answer comes before the end, in one step."""
+    stopped: list[str] = []
+
+    @ctx.on_update("stop")
+    def stop(reason: str) -> str:
+        stopped.append(reason)
+        return f"stopped: {reason}"
+
+    await ctx.wait_condition(lambda: stopped)
+    return stopped[0]
+
+
+def ended_by_update_script(run: DrivenRun) -> None:
+    run.update("stop", "enough")
+    assert run.outcome() == "stopped: enough"
+
+
+@workflow.define
+async def cancelled_within(ctx: Context) -> Any:
+    """A handler that gives up its own activity has failed, and the run goes on."""
+
+    @ctx.on_update("try")
+    async def attempt() -> None:
+        waiting = ctx.execute_activity(pick, 1)
+        waiting.cancel()
+        await waiting
+
+    @ctx.on_update("tell")
+    def tell() -> complex:
+        """No JSON holds it."""
+        return 1j
+
+    return await ctx.receive_signal("close")
+
+
+def cancelled_within_script(run: DrivenRun) -> None:
+    run.update("try")
+    assert run.outcome().type == "CancelledError"
+    run.update("tell", id="u-2")
+    assert run.outcome("u-2").type == "UsageError"
+    run.signal("close", "closed")
+
+
 def nothing(_run: DrivenRun) -> None:
     pass
 
@@ -277,5 +394,9 @@ SHAPES = [
         list("abc"),
     ),
     Shape("a handler that is a generator", by_generators, by_generators_script, ["one", "two"]),
+    Shape("updates of every kind", basket, basket_script, ["ink"], requirements=R),
+    Shape("an end in the middle of an update", hasty_basket, hasty_script, "closed"),
+    Shape("an update that ends the run", ended_by_update, ended_by_update_script, "enough"),
+    Shape("an update that fails by itself", cancelled_within, cancelled_within_script, "closed"),
     Shape("handlers behind a lock", one_at_a_time, one_at_a_time_script, ["one", "two"]),
 ]

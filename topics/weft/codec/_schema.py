@@ -106,7 +106,6 @@ _JSON_TYPES: dict[type[types.Type], str] = {
     types.BoolType: "boolean",
     types.IntType: "integer",
     types.FloatType: "number",
-    types.StrType: "string",
 }
 _NOT_EMPTY_FIELDS = {(records.SignalWorkflow, "signal"), (records.PlainSignal, "signal")}
 
@@ -174,6 +173,10 @@ def _field(cls: type, field: types.Field, definitions: dict[str, JsonSchema]) ->
 
 
 def _type(info: types.Type, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    if isinstance(info, types.StrType):
+        lengths = {"minLength": info.min_length, "maxLength": info.max_length}
+        limits = {name: length for name, length in lengths.items() if length is not None}
+        return {"type": "string", **limits}
     if type(info) in _JSON_TYPES:
         return {"type": _JSON_TYPES[type(info)]}
     match info:

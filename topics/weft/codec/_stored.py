@@ -33,6 +33,9 @@ from weft.records import (
     StartChild,
     StartWorkflow,
     StoredPayload,
+    UpdateAccepted,
+    UpdateCompleted,
+    UpdateWorkflow,
     WorkflowCompleted,
     WorkflowStarted,
 )
@@ -53,6 +56,9 @@ _FIELDS: dict[type, str] = {
     StartChild: "input",
     ChildDone: "result",
     SignalFrom: "payload",
+    UpdateWorkflow: "payload",
+    UpdateAccepted: "payload",
+    UpdateCompleted: "result",
     WorkflowCompleted: "result",
 }
 """The field of a record or an event that holds user data which may lie in the store."""

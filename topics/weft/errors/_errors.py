@@ -77,6 +77,29 @@ class QueryError(WeftError):
     """A workflow's code cannot answer a query: there is no such handler, or the value or the answer cannot be."""
 
 
+class UpdateRejectedError(WeftError):
+    """A workflow's code did not let an update pass; nothing of it is in the history.
+
+    `reason` is what the validator said, or why it was not asked: no such update, or a value of another type. `type` is
+    the name of the exception that the validator raised.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        update: str = "",
+        update_id: str = "",
+        reason: str = "",
+        type: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.update = update
+        self.update_id = update_id
+        self.reason = reason
+        self.type = type
+
+
 class AlreadyStartedError(WeftError):
     """A workflow with this ID is running and the start asked to fail in that case."""
 
@@ -199,6 +222,28 @@ class WorkflowFailedError(Failure):
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.status = status
+
+
+class UpdateFailedError(Failure):
+    """Raised by `handle.update()` when an update was taken up and failed: its handler raised.
+
+    `type` is the name of what it raised, or `WorkflowEnded` when the run ended before the handler was done.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        update: str,
+        update_id: str,
+        workflow_id: str,
+        type: str,
+        details: object = None,
+    ) -> None:
+        super().__init__(message, type=type, details=details)
+        self.update = update
+        self.update_id = update_id
+        self.workflow_id = workflow_id
 
 
 class NondeterminismError(WeftError):

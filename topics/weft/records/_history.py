@@ -72,6 +72,14 @@ class SignalReceived(HistoryEvent, frozen=True):
     signal_id: str = ""
 
 
+class UpdateAccepted(HistoryEvent, frozen=True):
+    """The code's validator has let the value pass; its handler begins."""
+
+    update: str
+    update_id: str
+    payload: Payload = NULL
+
+
 class CancelRequested(HistoryEvent, frozen=True):
     reason: str = ""
 
@@ -243,6 +251,22 @@ class SignalSent(HistoryEvent, frozen=True):
     """With a number, only that child of this run may have it."""
 
 
+class UpdateCompleted(HistoryEvent, frozen=True):
+    """The handler of an accepted update has returned: this is its answer."""
+
+    update: str
+    update_id: str
+    result: Payload = NULL
+
+
+class UpdateFailed(HistoryEvent, frozen=True):
+    """The handler of an accepted update has raised. The run goes on."""
+
+    update: str
+    update_id: str
+    failure: FailureInfo
+
+
 class WorkflowPatched(HistoryEvent, frozen=True):
     """The code takes the new way of the change `patch_id`: its first `ctx.patched(patch_id)` was live, not a replay's.
 
@@ -348,6 +372,9 @@ Event = (
     | WorkflowPatched
     | RecordPublished
     | SignalReceived
+    | UpdateAccepted
+    | UpdateCompleted
+    | UpdateFailed
     | CancelRequested
     | WorkflowCompleted
     | WorkflowFailed
@@ -370,6 +397,8 @@ COMMANDS = (
     ChildCancelRequested,
     SignalSent,
     RecordPublished,
+    UpdateCompleted,
+    UpdateFailed,
 )
 """Those that a replay compares: no mark of a patch."""
 ENDINGS = (

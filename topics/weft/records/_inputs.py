@@ -6,11 +6,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from weft.records._values import NULL, FailureInfo, OnConflict, Payload, ReplyTo
+from weft.records._values import (
+    NULL,
+    UPDATE_NAME_LENGTH_MAX,
+    FailureInfo,
+    OnConflict,
+    Payload,
+    ReplyTo,
+)
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=UPDATE_NAME_LENGTH_MAX)]
 
 
 class _SignalsRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
@@ -35,6 +44,19 @@ class SignalWorkflow(_SignalsRecord, frozen=True, tag="signal"):
     signal: str
     payload: Payload = NULL
     id: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
+class UpdateWorkflow(_SignalsRecord, frozen=True, tag="update"):
+    """Have the run's code check a value, take it up, and answer. One `id` is one update, however often it is written.
+
+    A `reply_to` until `accepted` is answered when the code has taken it up, one until `ended` when it is done with it.
+    """
+
+    update: _Name
+    id: _Name
+    payload: Payload = NULL
     reply_to: ReplyTo | None = None
     v: Literal[1] = 1
 
@@ -88,6 +110,7 @@ class ResumeWorkflow(_SignalsRecord, frozen=True, tag="resume"):
 SignalsRecord = (
     StartWorkflow
     | SignalWorkflow
+    | UpdateWorkflow
     | CancelWorkflow
     | TerminateWorkflow
     | PurgeWorkflow
@@ -186,4 +209,13 @@ class QueryWorkflow(_QueriesRecord, frozen=True, tag="query"):
     v: Literal[1] = 1
 
 
-QueriesRecord = AwaitResult | QueryWorkflow
+class AwaitUpdate(_QueriesRecord, frozen=True, tag="await_update"):
+    """A client waits for what comes of an update that was taken up, or is kept for a run that is held."""
+
+    id: str
+    reply_to: ReplyTo
+    run_id: str = ""
+    v: Literal[1] = 1
+
+
+QueriesRecord = AwaitResult | QueryWorkflow | AwaitUpdate

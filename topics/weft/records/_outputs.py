@@ -104,13 +104,24 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """An owner's answer to one request, written after the commit that made it true.
 
     `outcome`: `accepted` (durable), `ended` (see `status`), `running` (still going, ask again), `conflict` (a start
-    that must fail), `unknown` (no such workflow), `refused` (`reason` says why), `answered` (a query: see `result`); to
-    the worker that holds an attempt: `cancelled` (nobody waits for it any more).
+    that must fail), `unknown` (no such workflow), `refused` (`reason` says why), `answered` (a query, or an update that
+    is done: see `result`), `rejected` (an update that the code did not let pass: see `failure`), `failed` (an update
+    that was taken up and failed: see `failure`); to the worker that holds an attempt: `cancelled` (nobody waits for it
+    any more).
     """
 
     request: str
     outcome: Literal[
-        "accepted", "ended", "running", "conflict", "unknown", "refused", "answered", "cancelled"
+        "accepted",
+        "ended",
+        "running",
+        "conflict",
+        "unknown",
+        "refused",
+        "answered",
+        "rejected",
+        "failed",
+        "cancelled",
     ]
     run_id: str = ""
     status: Status = "running"

@@ -119,6 +119,9 @@ class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     cause: FailureInfo | None = None
 
 
+UPDATE_NAME_LENGTH_MAX = 255
+"""Characters of an update's name, and of its ID: both stand in its outcome, beside a result that may be large."""
+
 CUSTOM_STATUS_BYTES_MAX = 4096
 """The largest custom status: it is written with every step, and read for every line of a list."""
 

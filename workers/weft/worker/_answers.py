@@ -7,11 +7,14 @@ from functools import lru_cache
 
 from weft.core import Run
 from weft.records import (
+    FailureInfo,
     HistoryEvent,
     LifecycleEvent,
     Payload,
     Reply,
     ReplyTo,
+    UpdateCompleted,
+    UpdateFailed,
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -62,6 +65,26 @@ def cancelled(to: ReplyTo, run_id: str, reason: str) -> Reply:
 
 def answered(to: ReplyTo, cell: Cell, answer: Payload) -> Reply:
     return Reply(to.request, "answered", cell.run_id, cell.status, answer)
+
+
+def rejected(to: ReplyTo, cell: Cell, failure: FailureInfo | None) -> Reply:
+    """An update that the code did not let pass; None: that it may take up if it is sent again."""
+    return Reply(to.request, "rejected", cell.run_id, cell.status, failure=failure)
+
+
+def update_ended(to: ReplyTo, cell: Cell, event: HistoryEvent) -> Reply:
+    """What came of an update that was taken up."""
+    if isinstance(event, UpdateCompleted):
+        return answered(to, cell, event.result)
+    assert isinstance(event, UpdateFailed), "the outcome of an update"
+    return Reply(to.request, "failed", cell.run_id, cell.status, failure=event.failure)
+
+
+def update_lost(to: ReplyTo, cell: Cell) -> Reply:
+    """Its run has ended before its handler was done."""
+    text = f"the workflow has ended ({cell.status}) before the update's handler was done"
+    failure = FailureInfo("WorkflowEnded", text)
+    return Reply(to.request, "failed", cell.run_id, cell.status, failure=failure)
 
 
 def conflict(to: ReplyTo, cell: Cell) -> Reply:

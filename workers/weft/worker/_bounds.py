@@ -13,7 +13,9 @@ import msgspec
 
 from weft.core import (
     Command,
+    CompleteUpdate,
     CompleteWorkflow,
+    FailUpdate,
     FailWorkflow,
     ScheduleActivity,
     ScheduleChild,
@@ -55,7 +57,7 @@ def is_within(commands: Sequence[Command], bytes_max: int) -> bool:
             size_bytes += len(command.input)  # type: ignore[union-attr]  # its type was just looked at
         elif kind is SendSignal:
             size_bytes += len(command.payload)  # type: ignore[union-attr]
-        elif kind is CompleteWorkflow:
+        elif kind in {CompleteWorkflow, CompleteUpdate}:
             size_bytes += len(command.result)  # type: ignore[union-attr]
     return size_bytes <= bytes_max
 
@@ -88,7 +90,9 @@ class _Step:
                 kept.append(self._bounded(command))
             except PayloadTooLargeError as error:
                 failure = FailureInfo(type(error).__name__, str(error), non_retryable=True)
-                if isinstance(command, CompleteWorkflow):
+                if isinstance(command, CompleteUpdate):
+                    kept.append(FailUpdate(command.update, command.update_id, failure))
+                elif isinstance(command, CompleteWorkflow):
                     kept.append(FailWorkflow(failure))
                 else:
                     kept.append(_emptied(command))
@@ -108,6 +112,9 @@ class _Step:
         if isinstance(command, CompleteWorkflow):
             what = f"The result of workflow {self._workflow_id!r}"
             return CompleteWorkflow(self._place(command.result, what))
+        if isinstance(command, CompleteUpdate):
+            what = f"The result of update {command.update!r} of workflow {self._workflow_id!r}"
+            return msgspec.structs.replace(command, result=self._place(command.result, what))
         return command
 
     def _place(self, payload: Payload, what: str) -> Payload:

@@ -259,12 +259,20 @@ class Cell:
         """The events after this one; of a warm cell only what they lie in is decoded."""
         if self.run is None:
             return self.history()[event_id:]
+        return list(self._events_after(event_id))
+
+    def _events_after(self, event_id: int) -> Iterator[Event]:
+        assert self.run is not None, "of a warm cell"
         tail_event_id = self.run.last_event_id - len(self.tail)
         if event_id >= tail_event_id:
-            return list(self._events([], self.tail[event_id - tail_event_id :]))
+            return self._events([], self.tail[event_id - tail_event_id :])
         first = bisect_right(self.pages, event_id + 1, key=lambda page: page.first_event_id) - 1
         skipped = event_id + 1 - self.pages[first].first_event_id
-        return list(islice(self._events(self.pages[first:], self.tail), skipped, None))
+        return islice(self._events(self.pages[first:], self.tail), skipped, None)
+
+    def event(self, event_id: int) -> Event:
+        """One event of a warm cell; only what it lies in is decoded."""
+        return next(self._events_after(event_id - 1))
 
     def last_event(self) -> Event:
         """The newest event: of an ended run, its ending. It is never sealed away."""

@@ -26,6 +26,7 @@ from weft.records import (
     AttemptHeartbeat,
     AttemptReleased,
     AttemptStarted,
+    AwaitUpdate,
     Caller,
     Claim,
     Payload,
@@ -41,6 +42,7 @@ from weft.records import (
     SuspendWorkflow,
     TerminateWorkflow,
     UnblockWorkflow,
+    UpdateWorkflow,
 )
 from weft.topics import Namespace
 from weft.worker import _answers as answers
@@ -59,6 +61,7 @@ from weft.worker._rebuild import Rebuild
 from weft.worker._room import Room
 from weft.worker._shelf import Shelf
 from weft.worker._turn import Turn
+from weft.worker._updates import Updates
 from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
 
@@ -117,6 +120,7 @@ class Partition:
             messenger=self.messenger,
             publisher=publisher or Publisher(namespace, host=host),
         )
+        self._updates = Updates(self._turn, self._warm, self._take)
         self._to_try: deque[str] = deque()
         """Runs that were blocked when the partition was loaded."""
         self._clock: list[tuple[int, str]] = []
@@ -257,6 +261,7 @@ class Partition:
                 self._watch.settle(cell, batch)
             if cell.largest_bytes or self.long.knows(cell.workflow_id):
                 self._note_size(cell)
+            self._updates.answer(cell, batch)
             if cell.ended:
                 self._answer_waiters(cell, batch)
             self.cells.used(cell)
@@ -329,6 +334,8 @@ class Partition:
             if to is not None:
                 batch.reply(to, answers.unknown(to))
             return f"there is no workflow {workflow_id!r}"
+        if isinstance(request, UpdateWorkflow):
+            return self._updates.take(cell, request, batch, now_ms)
         if isinstance(request, PurgeWorkflow):
             reason = self._purge(cell, request, batch)
         elif isinstance(request, UnblockWorkflow):
@@ -378,6 +385,7 @@ class Partition:
     ) -> None:
         """A new run, after the one before it, if there was one, has ended. `version` is the one that is wanted."""
         # Who waits for the former run must not get the result of the next.
+        self._updates.answer(cell, batch)
         self._answer_waiters(cell, batch)
         self._watch.settle(cell, batch)
         self._delete_pages(cell, batch)
@@ -472,6 +480,8 @@ class Partition:
             batch.reply(to, answers.unknown(to))
         elif isinstance(query, QueryWorkflow):
             self._ask_code(cell, query, batch)
+        elif isinstance(query, AwaitUpdate):
+            self._updates.ask(cell, query, batch)
         else:
             self._answer_at_end(cell, to, batch)
             if not cell.ended:
@@ -552,14 +562,18 @@ class Partition:
 
     def _take_up(self, cell: Cell, source: str, record: Payload, batch: Batch, now_ms: int) -> None:
         """A record that came while the run was held."""
-        if cell.ended:
+        request = decode_signals(record) if source == "signals" else None
+        if isinstance(request, UpdateWorkflow):
+            if self._updates.take(cell, request, batch, now_ms):
+                self.dropped["an update that was rejected"] += 1
+        elif cell.ended:
             self.dropped["the run has ended"] += 1
         elif source == "results":
             self.take_result(cell, decode_results(record), batch, now_ms)
         elif source == "messages":
             self._take(cell, source, decode_messages(record), batch, now_ms)
         else:
-            self._take(cell, source, decode_signals(record), batch, now_ms)
+            self._take(cell, source, request, batch, now_ms)
 
     def _take(
         self,

@@ -29,9 +29,11 @@ from weft.core import (
 from weft.errors import (
     LogUnavailableError,
     NondeterminismError,
+    PayloadError,
     PayloadTooLargeError,
     QueryError,
     TopicError,
+    UpdateRejectedError,
 )
 from weft.payloads import Payloads
 from weft.records import (
@@ -40,10 +42,12 @@ from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    FailureInfo,
     HistoryEvent,
     Payload,
     QueryWorkflow,
     RecordDeferred,
+    UpdateWorkflow,
     WorkflowBlocked,
     WorkflowResumed,
     WorkflowStarted,
@@ -206,6 +210,34 @@ class Turn:
             # Where it was broken off nobody knows; a replay brings the code back as it was.
             cell.close()
             return NULL, reason
+
+    def validate(
+        self, cell: Cell, request: UpdateWorkflow, batch: Batch, now_ms: int
+    ) -> FailureInfo | None:
+        """Why the code of a running run does not let an update pass, which stays nowhere then.
+
+        When the code cannot be asked there is no saying: the run is blocked then.
+        """
+        if cell.machine is None:
+            problem = self._drive(cell)
+            if problem:
+                self._block(cell, problem, batch, now_ms, "", None)
+                return None
+        machine = cell.machine
+        assert machine is not None, "the code was driven"
+        try:
+            machine.validate(request.update, request.payload)
+        except UpdateRejectedError as error:
+            return FailureInfo(
+                _writable(error.type[:_NAME_LENGTH_MAX]), _writable(error.reason[:_TEXT_LENGTH_MAX])
+            )
+        except PayloadError as error:
+            self.break_off(cell, error, batch, now_ms=now_ms)
+        except _BROKEN as error:
+            reason = f"the validator of update {request.update!r} raised {_told(error, machine)}"
+            cell.close()  # where it was broken off nobody knows
+            return FailureInfo(type(error).__name__, reason)
+        return None
 
     def break_off(
         self,
