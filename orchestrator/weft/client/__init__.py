@@ -14,6 +14,7 @@ from weft.client._description import (
 )
 from weft.client._handle import Handle
 from weft.client._outcome import failed_error, reply_of
+from weft.client._updates import outcome_of, update_error
 
 __all__ = [
     "ActivityDescription",
@@ -24,5 +25,7 @@ __all__ = [
     "WorkflowDescription",
     "WorkflowSummary",
     "failed_error",
+    "outcome_of",
     "reply_of",
+    "update_error",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 from typing_extensions import TypeForm
@@ -16,12 +16,20 @@ from weft.client._end_request import FRESH_S
 from weft.client._outcome import failed_error
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
-from weft.client._texts import already_started, refused, repeatable, unknown
+from weft.client._texts import (
+    already_started,
+    not_confirmed,
+    refused,
+    repeatable,
+    unknown,
+)
+from weft.client._updates import UpdateRequest, not_done, outcome_of, update_error
 from weft.codec import decoder, encode_checked, encode_payload, stored_field
 from weft.errors import DeadlineError, PayloadTooLargeError, UsageError
 from weft.records import (
     ENDED,
     PAYLOAD_BYTES_MAX,
+    UPDATE_NAME_LENGTH_MAX,
     CancelWorkflow,
     Event,
     Head,
@@ -39,6 +47,7 @@ from weft.records import (
     SuspendWorkflow,
     TerminateWorkflow,
     UnblockWorkflow,
+    UpdateWorkflow,
 )
 
 Out = TypeVar("Out")
@@ -196,6 +205,98 @@ class Handle(Generic[Out_co]):
         if reply.outcome == "refused":
             raise refused(what, reply)
         return decoder(hint)(reply.result)
+
+    @overload
+    async def update(
+        self,
+        name: str,
+        value: object = ...,
+        *,
+        hint: TypeForm[T],
+        id: str | None = ...,
+        wait: Literal["completed"] = ...,
+        timeout: Duration | None = ...,
+    ) -> T: ...
+    @overload
+    async def update(
+        self,
+        name: str,
+        value: object = ...,
+        *,
+        id: str | None = ...,
+        wait: Literal["accepted", "completed"] = ...,
+        timeout: Duration | None = ...,
+    ) -> Any: ...
+    async def update(
+        self,
+        name: str,
+        value: object = None,
+        *,
+        id: str | None = None,
+        hint: Any = Any,
+        wait: Literal["accepted", "completed"] = "completed",
+        timeout: Duration | None = WAIT_S,  # noqa: ASYNC109  # the wait is the log's
+    ) -> Any:
+        """Have the run's code check a value, take it up, and answer (`@ctx.on_update`): its answer, as `hint`.
+
+        One `id` is one update of a run, however often it is sent (default: a new one): who sends it again gets what
+        came of it, also when the run has ended since. With `wait="accepted"` the ID is returned as soon as the code has
+        taken it up. `timeout` is how long to wait, None as long as it takes; a run that is suspended or blocked keeps
+        the update until it goes on.
+
+        Raises UpdateRejectedError when the code does not let it pass, and nothing has changed then; UpdateFailedError
+        when its handler failed, or its run ended before that was done; RefusedError when the run had ended before;
+        DeadlineError, UsageError, PayloadTooLargeError, UnknownWorkflowError, PayloadError, LogError.
+        """
+        update_id = self._session.new_id() if id is None else id
+        for what, text in (("name", name), ("id", update_id)):
+            if not 0 < len(text) <= UPDATE_NAME_LENGTH_MAX:
+                raise UsageError(
+                    f"An update's {what} has 1 to {UPDATE_NAME_LENGTH_MAX} characters."
+                )
+        wait_s = None if timeout is None else seconds(timeout, "timeout")
+        what = f"Update {name!r} of workflow {self.id!r}"
+        data = await self._session.set_aside(self._address, encode_payload(value), what)
+        until: Literal["accepted", "ended"] = "accepted" if wait == "accepted" else "ended"
+        record = UpdateWorkflow(name, update_id, data)
+        reply, request = await self._session.update(self._address, record, until, wait_s)
+        if reply is None:
+            assert wait_s is not None, "only a bounded wait ends without a reply"
+            if request.status:
+                raise not_done(self.id, name, update_id, request, wait_s)
+            error = not_confirmed(self._session, request, what, wait_s)
+            raise repeatable(error, f"id={update_id!r} (--update-id)")
+        if reply.outcome == "refused" and (request.asks > 1 or id is not None):
+            reply = await self._outcome_of_ended(update_id, reply)
+        if wait == "accepted" and reply.outcome in {"accepted", "answered", "failed"}:
+            return update_id
+        return await self._update_value(what, record, reply, request, hint)
+
+    async def _update_value(
+        self, what: str, record: UpdateWorkflow, reply: Reply, request: UpdateRequest, hint: Any
+    ) -> Any:
+        match reply.outcome:
+            case "answered":
+                return decoder(hint)(await self._session.fetch(reply.result))
+            case "refused":
+                raise refused(what, reply)
+            case "unknown":
+                raise unknown(self._session, self.id, request.run_id)
+            case _:
+                raise update_error(self.id, record.update, record.id, reply)
+
+    async def _outcome_of_ended(self, update_id: str, reply: Reply) -> Reply:
+        """What came of an update whose run has ended since; its answer may have been lost. Else the reply itself."""
+        _, key, partition = self._address
+        until = asyncio.get_running_loop().time() + FRESH_S
+        for step in count():
+            found = await self._session.read(read_history, partition, key, READ_TIMEOUT_S)
+            if found is not None and found[0].run_id == reply.run_id and found[0].status in ENDED:
+                return outcome_of(found[1], update_id, reply) or reply
+            if asyncio.get_running_loop().time() >= until:
+                break
+            await asyncio.sleep(_FRESH_STEPS_S[min(step, len(_FRESH_STEPS_S) - 1)])
+        return reply
 
     async def cancel(self, reason: str = "", *, timeout_s: float = WAIT_S) -> None:
         """Ask the workflow to end; it may clean up first. Returns once that is durable, not when it has ended.

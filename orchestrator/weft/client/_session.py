@@ -13,6 +13,7 @@ from weft.client._end_request import EndRequest
 from weft.client._lookup import Lookup
 from weft.client._request import Address, Request
 from weft.client._texts import not_answered, not_confirmed, not_ended, unknown
+from weft.client._updates import UpdateRequest
 from weft.codec import encode, is_stored
 from weft.errors import TopicError, UsageError
 from weft.host import HOST, Host
@@ -26,6 +27,7 @@ from weft.records import (
     ReplyTo,
     SignalsRecord,
     StartWorkflow,
+    UpdateWorkflow,
 )
 from weft.topics import Namespace, check_workflow_id, partition_of
 
@@ -207,6 +209,23 @@ class Session:
         if reply is None:
             raise not_confirmed(self, request, what, wait_s)
         return reply, request.asks
+
+    async def update(
+        self,
+        address: Address,
+        record: UpdateWorkflow,
+        until: Literal["accepted", "ended"],
+        wait_s: float | None,
+    ) -> tuple[Reply | None, UpdateRequest]:
+        """Send an update and wait for what comes of it; None: that did not come within `wait_s`. Raises LogError."""
+        request = UpdateRequest(
+            self.connection.bridge,
+            address,
+            self.namespace,
+            record,
+            lambda: self.reply_to(until),
+        )
+        return await request.reply(wait_s), request
 
     async def write(
         self, address: Address, record: SignalsRecord, wait_s: float, what: str

@@ -25,6 +25,9 @@ from weft.records import (
     TimerCancelled,
     TimerFired,
     TimerStarted,
+    UpdateAccepted,
+    UpdateCompleted,
+    UpdateFailed,
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -86,6 +89,12 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return f"to {event.topic}, partition {event.partition}"
         case SignalReceived():
             return f"{event.name}({_short(event.payload)})"
+        case UpdateAccepted():
+            return f"{event.update}({_short(event.payload)}), ID {event.update_id}"
+        case UpdateCompleted():
+            return f"{event.update} -> {_short(event.result)}, ID {event.update_id}"
+        case UpdateFailed():
+            return f"{event.update}: {failure_text(event.failure)}, ID {event.update_id}"
         case WorkflowCompleted():
             return f"-> {_short(event.result)}"
         case WorkflowFailed():

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     command(app, "result")(result)
     command(app, "signal")(signal)
     command(app, "query")(query)
+    command(app, "update")(update)
     command(app, "cancel")(cancel)
     command(app, "suspend")(suspend)
     command(app, "resume")(resume)
@@ -123,6 +124,42 @@ async def query(
     async with common.client() as client:
         told = await client.handle(id).query(name, value)
     common.output.answer(json_text(told), {"workflow_id": id, "query": name, "answer": told})
+
+
+async def update(
+    common: Common,
+    id: IdArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The update's name.")],
+    payload: Annotated[
+        str, typer.Option("--payload", metavar="JSON", help="The value it takes.")
+    ] = "null",
+    update_id: Annotated[
+        str | None,
+        typer.Option(
+            "--update-id", help="Updates of one ID are one; sent again, it tells what came of it."
+        ),
+    ] = None,
+    wait: Annotated[
+        Literal["accepted", "completed"],
+        typer.Option("--wait", help="Wait until it is taken up, or until it is done."),
+    ] = "completed",
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="How long to wait for that.")
+    ] = "10s",
+) -> None:
+    """Have a running workflow's code check a value and take it up; print its answer."""
+    value = json_value(payload, "--payload")
+    async with common.client() as client:
+        answer = await client.handle(id).update(
+            name, value, id=update_id, wait=wait, timeout=duration(timeout)
+        )
+    document = {"workflow_id": id, "update": name}
+    if wait == "accepted":
+        common.output.answer(
+            f"{id} has taken up {name}, ID {answer}", {**document, "update_id": answer}
+        )
+    else:
+        common.output.answer(json_text(answer), {**document, "answer": answer})
 
 
 async def cancel(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from weft.errors import Failure, UsageError
-from weft.records import Event, FailureInfo, WorkflowCompleted, WorkflowFailed
+from weft.records import Event, FailureInfo, UpdateFailed, WorkflowCompleted, WorkflowFailed
 from weft.testing._environment import Crashes, Environment
 from weft.testing._errors import CrashError
 from weft.testing._handle import Handle
@@ -203,7 +203,7 @@ def _spread(turns: Sequence[_Turn], count_max: int) -> Sequence[_Turn]:
 
 def _comparable(event: Event) -> Event:
     """Without the stack trace of a failure, which is for people."""
-    if isinstance(event, WorkflowFailed):
+    if isinstance(event, WorkflowFailed | UpdateFailed):
         return msgspec.structs.replace(event, failure=_without_stack(event.failure))
     return event
 

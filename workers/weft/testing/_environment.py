@@ -8,8 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar, overload
 
 from weft.activity import Activity
+from weft.client import update_error
 from weft.codec import decode_messages, encode, encode_payload
-from weft.errors import AlreadyStartedError, RefusedError, UnknownWorkflowError, UsageError
+from weft.errors import (
+    AlreadyStartedError,
+    RefusedError,
+    UnknownWorkflowError,
+    UpdateRejectedError,
+    UsageError,
+)
 from weft.records import (
     ActivityTask,
     MessagesRecord,
@@ -20,6 +27,7 @@ from weft.records import (
     SignalsRecord,
     SignalWorkflow,
     StartWorkflow,
+    UpdateWorkflow,
 )
 from weft.testing._attempts import Attempts
 from weft.testing._errors import StuckError
@@ -57,7 +65,7 @@ class Environment:
 
     def __init__(self, *, strict: bool = False, replay_check: bool = True) -> None:
         self.refused: list[str] = []
-        """Requests sent with `after` that came too late: the run had ended."""
+        """Requests sent with `after` that came too late, when the run had ended, and updates that were rejected."""
         self._loop = VirtualLoop()
         self._host = VirtualHost(self._loop)
         self._fakes = Fakes(lambda: self.now, self._refuse, strict=strict)
@@ -245,13 +253,16 @@ class Environment:
     def _send(
         self, owner: Owner, workflow_id: str, record: SignalsRecord, after: Duration, what: str
     ) -> None:
-        """Write a request, now or later. Raises RefusedError, UnknownWorkflowError, when it is now."""
+        """Write a request, now or later. When it is now it raises as a client does."""
         if _seconds(after, "after"):
             self._loop.call_later(
                 _seconds(after, "after"), self._send_later, owner, workflow_id, record, what
             )
             return
-        self._checked(workflow_id, self._request(owner, workflow_id, record), what)
+        reply = self._request(owner, workflow_id, record)
+        if reply.outcome == "rejected" and isinstance(record, UpdateWorkflow):
+            raise update_error(workflow_id, record.update, record.id, reply)
+        self._checked(workflow_id, reply, what)
 
     def _ask(self, owner: Owner, workflow_id: str, name: str, value: object, what: str) -> Payload:
         """A query's answer, once all has happened that takes no time. Raises like `_send`."""
@@ -363,7 +374,7 @@ class Environment:
     def _send_later(self, owner: Owner, workflow_id: str, record: SignalsRecord, what: str) -> None:
         try:
             self._send(owner, workflow_id, record, 0, what)
-        except RefusedError as error:
+        except (RefusedError, UpdateRejectedError) as error:
             self.refused.append(str(error))
         except Exception as error:  # noqa: BLE001  # the test is told
             self._refuse(error)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from typing_extensions import TypeForm
 
-from weft.client import failed_error, reply_of
-from weft.codec import decode_payload
+from weft.client import failed_error, outcome_of, reply_of, update_error
+from weft.codec import decode_payload, encode_payload
 from weft.records import (
     ENDED,
     CancelWorkflow,
     ChildScheduled,
     Event,
+    Reply,
     ResumeWorkflow,
     Status,
     SuspendWorkflow,
     TerminateWorkflow,
+    UpdateWorkflow,
 )
 from weft.testing._errors import StuckError
 from weft.testing._owner import ASKED_BY, Owner
@@ -145,6 +147,48 @@ class Handle(Generic[Out_co]):
         what = f"Query {name!r} of workflow {self.id!r}"
         return decode_payload(self._environment._ask(self._owner, self.id, name, value, what), hint)
 
+    @overload
+    def update(self, name: str, value: object = ..., *, hint: TypeForm[T], id: str = ...) -> T: ...
+    @overload
+    def update(
+        self,
+        name: str,
+        value: object = ...,
+        *,
+        id: str = ...,
+        wait: Literal["accepted", "completed"] = ...,
+        after: Duration = ...,
+    ) -> Any: ...
+    def update(
+        self,
+        name: str,
+        value: object = None,
+        *,
+        id: str = "",
+        hint: Any = Any,
+        wait: Literal["accepted", "completed"] = "completed",
+        after: Duration = 0,
+    ) -> Any:
+        """Send an update and let time pass until the code has answered it: its answer, as `hint`.
+
+        With `wait="accepted"` no time passes, and its ID is returned; with `after` too, before it is sent. Sent again
+        under that `id`, it tells what came of it. Raises like a client's `Handle.update`, and StuckError for an answer
+        that never comes; a rejection that comes `after` is noted in `Environment.refused`.
+        """
+        update_id = id or self._environment._request_id()
+        known = self._outcome(id) if id and wait == "completed" else None
+        if known is not None and known.outcome != "refused":
+            return self._value_of(name, id, known, hint)
+        record = UpdateWorkflow(name, update_id, encode_payload(value), ASKED_BY)
+        what = f"Update {name!r} of workflow {self.id!r}"
+        self._environment._send(self.id, record, after, what)
+        if after or wait == "accepted":
+            return update_id
+        self._environment._run_until(lambda: self._outcome(update_id) is not None, self._stuck)
+        reply = self._outcome(update_id)
+        assert reply is not None, "that was waited for"
+        return self._value_of(name, update_id, reply, hint)
+
     def cancel(self, reason: str = "", *, after: Duration = 0) -> None:
         """Ask the workflow to end; it may clean up first. Raises like `signal`."""
         record = CancelWorkflow(reason, ASKED_BY)
@@ -173,6 +217,22 @@ class Handle(Generic[Out_co]):
             self._owner, self.id, record, after, f"Resuming workflow {self.id!r}"
         )
 
+    def _value_of(self, name: str, update_id: str, reply: Reply, hint: Any) -> Any:
+        if reply.outcome != "answered":
+            raise update_error(self.id, name, update_id, reply)
+        return decode_payload(reply.result, hint)
+
+    def _outcome(self, update_id: str) -> Reply | None:
+        """What has come of an update so far."""
+        owner = self._environment._owner
+        head = owner.head(self.id)
+        if head.status not in ENDED:
+            cell = owner.partition.cells[self.id]
+            if not cell.warm().updates.get(update_id):
+                return None
+        reply = Reply("", "refused", head.run_id, head.status)
+        return outcome_of(owner.history(self.id), update_id, reply) or reply
+
     def _status(self) -> Status:
         return self._owner.head(self.id).status
 
@@ -180,6 +240,8 @@ class Handle(Generic[Out_co]):
         return self._status() in {*ENDED, "blocked"}
 
     def _stuck(self) -> str:
+        if self._status() == "blocked":
+            return f"Workflow {self.id!r} is blocked: {self.reason}"
         if self._status() == "suspended":
             return (
                 f"Workflow {self.id!r} is suspended, and nobody resumes it: run.resume(after=...)."

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from weft.codec import MalformedError, decode_events, encode, is_stored, stored_field
-from weft.core import Command, CompleteWorkflow, PublishRecord, ScheduleActivity
+from weft.core import (
+    Command,
+    CompleteUpdate,
+    CompleteWorkflow,
+    PublishRecord,
+    ScheduleActivity,
+)
 from weft.errors import NondeterminismError, UsageError
 from weft.records import (
     COMMANDS,
@@ -19,6 +25,7 @@ from weft.records import (
     HistoryEvent,
     Payload,
     RecordPublished,
+    UpdateCompleted,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
@@ -227,6 +234,10 @@ class _Judge(Machine):
                 _compare_payload(what, event, event.input, command.input)
         elif isinstance(command, PublishRecord) and isinstance(event, RecordPublished):
             _compare_record(command, event)
+        elif isinstance(command, CompleteUpdate) and isinstance(event, UpdateCompleted):
+            if command.update_id == event.update_id:
+                what = f'CompleteUpdate "{event.update}" (ID {event.update_id}) with'
+                _compare_payload(what, event, event.result, command.result)
         elif isinstance(command, CompleteWorkflow) and isinstance(event, WorkflowCompleted):
             _compare_payload("CompleteWorkflow with", event, event.result, command.result)
 
