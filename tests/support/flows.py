@@ -133,3 +133,46 @@ async def nap(ctx: workflow.Context, seconds: float) -> str:
     await ctx.execute_activity(step, "before")
     await asyncio.sleep(seconds)
     return await ctx.execute_activity(step, "after")
+
+
+@workflow.define
+async def basket(ctx: workflow.Context) -> list[str]:
+    """Takes lines as updates until it is closed."""
+    lines: list[str] = []
+
+    def not_twice(line: str) -> None:
+        if line in lines:
+            raise ValueError(f"{line} is there already")
+
+    @ctx.on_update("add", validator=not_twice)
+    def add(line: str) -> int:
+        lines.append(line)
+        return len(lines)
+
+    @ctx.on_update("drop")
+    def drop(line: str) -> list[str]:
+        lines.remove(line)
+        return lines
+
+    @ctx.on_update("wait")
+    async def wait() -> None:
+        await ctx.receive_signal("never")
+
+    await ctx.receive_signal("close")
+    return lines
+
+
+@workflow.define
+async def stopping(ctx: workflow.Context) -> list[str]:
+    """Its update takes as long as the file FLOWS_HOLD exists."""
+    done: list[str] = []
+    stopped: list[bool] = []
+
+    @ctx.on_update("hold")
+    async def hold_up(name: str) -> list[str]:
+        done.append(await ctx.execute_activity(hold, name))
+        return done
+
+    ctx.on_update("stop")(lambda: stopped.append(True))
+    await ctx.wait_condition(lambda: stopped)
+    return done

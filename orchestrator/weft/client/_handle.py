@@ -215,7 +215,7 @@ class Handle(Generic[Out_co]):
         hint: TypeForm[T],
         id: str | None = ...,
         wait: Literal["completed"] = ...,
-        timeout: Duration | None = ...,
+        timeout: Duration | None = ...,  # noqa: ASYNC109  # as below
     ) -> T: ...
     @overload
     async def update(
@@ -225,7 +225,7 @@ class Handle(Generic[Out_co]):
         *,
         id: str | None = ...,
         wait: Literal["accepted", "completed"] = ...,
-        timeout: Duration | None = ...,
+        timeout: Duration | None = ...,  # noqa: ASYNC109  # as below
     ) -> Any: ...
     async def update(
         self,
