@@ -105,6 +105,35 @@ async def long(ctx: workflow.Context, count: int) -> int:
 
 
 @workflow.define
+async def basket(ctx: workflow.Context) -> int:
+    """An update that takes a day and an activity, and one that ends it."""
+    weights: list[int] = []
+    paid: list[bool] = []
+
+    def not_heavy(name: str) -> None:
+        if sum(weights) + len(name) > 20:
+            raise Failure("too heavy", type="TooHeavy")
+
+    @ctx.on_update("add", validator=not_heavy)
+    async def add(name: str) -> list[int]:
+        weight = await ctx.execute_activity(weigh, name)
+        await ctx.sleep(timedelta(days=1))
+        weights.append(weight)
+        return weights
+
+    @ctx.on_update("pay")
+    def pay(cents: int) -> str:
+        if not cents:
+            raise CardDeclined("no money")
+        paid.append(True)
+        return "thanks"
+
+    await ctx.wait_condition(lambda: paid)
+    await ctx.wait_condition(ctx.all_handlers_finished)
+    return sum(weights)
+
+
+@workflow.define
 async def progressing(ctx: workflow.Context, count: int) -> int:
     done = 0
     ctx.on_query("done")(lambda: done)

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.testing import flows
 from tests.unit.testing.flows import Receipt, charge, price, weigh
 from weft import workflow
-from weft.errors import NondeterminismError, UsageError
+from weft.errors import NondeterminismError, UpdateFailedError, UpdateRejectedError, UsageError
 from weft.testing import CrashError, Environment, Handle, crash_everywhere
 from weft.testing import _crash as kit
 from weft.testing._owner import Owner
@@ -35,11 +35,23 @@ def order(_: Environment, run: Handle[Any]) -> None:
     run.signal("order", "desk lamp", after=60)
 
 
+def fill(_: Environment, run: Handle[Any]) -> None:
+    """With updates in flight, and one that is rejected."""
+    run.update("add", "lamp", wait="accepted")
+    assert run.update("add", "chair") == [4, 5]
+    with pytest.raises(UpdateRejectedError):
+        run.update("add", "grand piano, black")
+    with pytest.raises(UpdateFailedError):
+        run.update("pay", 0)
+    run.update("pay", 1, after=60)
+
+
 @pytest.mark.requirement("R1-28", "R2-42")
 def test_workflow_comes_through_a_crash_at_every_event() -> None:
     assert crash_everywhere(flows.approved, "lamp", play=approve) == "Grace 5"
     assert crash_everywhere(flows.buy, "lamp") == "100 4 40"
     assert crash_everywhere(flows.collecting, 2, play=order) == [4, 9]
+    assert crash_everywhere(flows.basket, play=fill) == 9
 
 
 @workflow.define

@@ -16,6 +16,8 @@ from weft.errors import (
     AlreadyStartedError,
     RefusedError,
     UnknownWorkflowError,
+    UpdateFailedError,
+    UpdateRejectedError,
     UsageError,
     WorkflowFailedError,
 )
@@ -297,6 +299,43 @@ def test_handlers_of_signals_take_virtual_time(env: Environment) -> None:
         "the first day passed while it was waited for"
     )
     assert run.untaken_signals == []
+
+
+def test_updates_are_answered_in_virtual_time(env: Environment) -> None:
+    run = env.start(flows.basket)
+    assert run.update("add", "lamp", hint=list[int]) == [4]
+    assert env.elapsed == timedelta(days=1)
+    assert run.update("add", "chair", id="u-1", wait="accepted") == "u-1"
+    assert env.elapsed == timedelta(days=1)
+    env.crash()
+    assert run.update("add", "chair", id="u-1") == [4, 5]
+    with pytest.raises(UpdateRejectedError, match="was rejected: too heavy") as rejected:
+        run.update("add", "grand piano, black")
+    assert rejected.value.type == "TooHeavy"
+    run.update("add", "grand piano, black", after=60)
+    with pytest.raises(UpdateFailedError, match="failed with CardDeclined: no money"):
+        run.update("pay", 0)
+    env.advance(60)
+    assert "too heavy" in env.refused[0]
+    assert run.update("add", "pen", id="u-2", wait="accepted") == "u-2"
+    assert run.update("pay", 5) == "thanks"
+    assert run.result() == 12
+    assert run.update("add", "pen", id="u-2") == [4, 5, 3]
+    with pytest.raises(RefusedError, match="has ended"):
+        run.update("add", "pen", id="u-3")
+
+
+def test_update_that_is_never_answered_says_what_its_run_waits_for(env: Environment) -> None:
+    run = env.start(flows.basket)
+    run.suspend()
+    with pytest.raises(StuckError, match="is suspended"):
+        run.update("add", "lamp", id="u-1")
+    run.resume()
+    assert run.update("add", "lamp", id="u-1") == [4]
+    run.update("add", "pen", id="u-2", wait="accepted")
+    run.terminate()
+    with pytest.raises(UpdateFailedError, match="has ended"):
+        run.update("add", "pen", id="u-2")
 
 
 def test_result_gives_up_when_a_workflow_goes_round_for_ever(

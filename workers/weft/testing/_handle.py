@@ -181,7 +181,7 @@ class Handle(Generic[Out_co]):
             return self._value_of(name, id, known, hint)
         record = UpdateWorkflow(name, update_id, encode_payload(value), ASKED_BY)
         what = f"Update {name!r} of workflow {self.id!r}"
-        self._environment._send(self.id, record, after, what)
+        self._environment._send(self._owner, self.id, record, after, what)
         if after or wait == "accepted":
             return update_id
         self._environment._run_until(lambda: self._outcome(update_id) is not None, self._stuck)
@@ -224,7 +224,7 @@ class Handle(Generic[Out_co]):
 
     def _outcome(self, update_id: str) -> Reply | None:
         """What has come of an update so far."""
-        owner = self._environment._owner
+        owner = self._owner
         head = owner.head(self.id)
         if head.status not in ENDED:
             cell = owner.partition.cells[self.id]
