@@ -11,6 +11,7 @@ READY := .venv/.ready
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest $(PYTEST_ARGS)
 KAFKA := $(RUN) deploy/kafka/broker.py
+QUICK := not kafka and not simulation
 
 .PHONY: help setup test test-fast lint format demo demo-kafka kafka-up kafka-down bench bench-peers scale simulate torture requirements schemas reference lock clean
 
@@ -21,11 +22,11 @@ setup: $(READY) ## Set up .venv from requirements.lock (every other target does 
 
 test: lint ## Run everything: linters, all tests (a real Kafka is started), the list of requirements.
 	deploy/setup.sh
-	$(PYTEST)
+	failed=0; $(PYTEST) -m "$(QUICK)" -n 2 || failed=1; $(PYTEST) -m "not ($(QUICK))" || failed=1; exit $$failed
 	report=$$($(RUN) -m tests.support.requirements) && echo "$$report" | tail -n 1
 
-test-fast: $(READY) ## Run the tests that need no Kafka and no simulations, in about a minute.
-	$(PYTEST) -m "not kafka and not simulation" -n 2
+test-fast: $(READY) ## Run the tests that need no Kafka and no simulations, in a few minutes.
+	$(PYTEST) -m "$(QUICK)" -n 2
 
 lint: $(READY) ## Check style, format and types.
 	$(RUN) -m ruff check --quiet .

@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support.documents import ROOT, blocks, commands
-from tests.support.serving import make_topics, serving
-from weft.client import Client
 from weft.codec import decode_payload
 from weft.errors import WorkflowFailedError
 from weft.hitl import InteractionResponse
-from weft.log import open_log
 from weft.testing import Environment, Handle, crash_everywhere
 
 PAGE = (ROOT / "docs" / "patterns.md").read_text(encoding="utf-8")
@@ -201,27 +197,21 @@ def test_monitor_looks_until_it_is_done_or_a_day_is_over(page: Any, env: Environ
 
 @pytest.mark.requirement("R3-15", "R3-36")
 @block("children")
-def test_children_have_lives_of_their_own(page: Any, tmp_path: Path) -> None:
-    """On the embedded log: whoever knows a child's ID tells it that its parcel has arrived."""
+def test_children_have_lives_of_their_own(page: Any, env: Environment) -> None:
+    """Whoever knows a child's ID tells it that its parcel has arrived."""
 
-    async def run() -> list[str]:
-        with closing(open_log(embedded=tmp_path / "log.weft")) as log:
-            make_topics(log, "default")
-            workflows = [page.deliver_all, page.deliver]
-            async with (
-                serving(log, "default", workflows, [page.hand_over]),
-                Client(log) as client,
-            ):
-                parcels = ["lamp", "chair"]
-                handle = await client.start(page.deliver_all, parcels, id="move", wait_s=30)
-                async with asyncio.timeout(30):
-                    while len(await client.list()) < 3:  # noqa: ASYNC110
-                        await asyncio.sleep(0.05)
-                await client.handle("move-lamp").signal("arrived")
-                await client.handle("move-chair").terminate("it fell off")
-                return await handle.result(timeout=30)  # type: ignore[no-any-return]
+    def play(env: Environment, _run: object) -> None:
+        env.advance(60)
+        env.handle("move-lamp").signal("arrived", after=DAY)
+        env.handle("move-chair").terminate("it fell off", after=DAY)
 
-    lamp, chair = asyncio.run(run())
+    run = env.start(page.deliver_all, ["lamp", "chair"], id="move")
+    play(env, run)
+    lamp, chair = run.result()
     assert lamp == "lamp is there"
     assert chair.startswith("lost: ")
     assert "terminated" in chair
+    assert crash_everywhere(page.deliver_all, ["lamp", "chair"], id="move", play=play) == [
+        lamp,
+        chair,
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from examples.fan_out.workflow import Range, Result, count_part, count_primes
 
 from tests.support.serving import make_topics, serving
 from weft.client import Client
-from weft.log import open_log
+from weft.log import Log, open_log
 from weft.records import ActivityCompleted, ActivityScheduled
 from weft.testing import Environment, crash_everywhere
 
@@ -54,17 +55,26 @@ async def counted_slowly(start: int, stop: int) -> int:
     return count_part(start, stop)  # type: ignore[no-any-return]
 
 
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    if request.param == "embedded":
+        opened = open_log(embedded=tmp_path / "log.weft")
+    else:
+        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
+    with closing(opened):
+        yield opened
+
+
 @pytest.mark.requirement("R2-29")
-def test_thousand_activities_are_run_once_each_on_the_embedded_log(tmp_path: Path) -> None:
+def test_thousand_activities_are_run_once_each_on_either_log(log: Log, namespace: str) -> None:
     async def run() -> tuple[Result, list[Any]]:
-        with closing(open_log(embedded=tmp_path / "log.weft")) as log:
-            make_topics(log, "many", partitions=4)
-            async with (
-                serving(log, "many", [count_primes], [count_part]),
-                Client(log, namespace="many") as client,
-            ):
-                handle = await client.start(count_primes, WANTED, wait_s=30)
-                return await handle.result(timeout=60), await handle.history()
+        make_topics(log, namespace, partitions=4)
+        async with (
+            serving(log, namespace, [count_primes], [count_part]),
+            Client(log, namespace=namespace) as client,
+        ):
+            handle = await client.start(count_primes, WANTED, wait_s=30)
+            return await handle.result(timeout=60), await handle.history()
 
     result, history = asyncio.run(run())
     assert result == RESULT

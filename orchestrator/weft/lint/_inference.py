@@ -46,6 +46,8 @@ class Inference:
         self._texts: dict[ast.Constant, ast.expr | None] = {}
         """Annotations that are written as strings, parsed."""
         self._depth = 0
+        self._followed: set[tuple[str, str]] = set()
+        """(file, name) of the imports that are being followed: modules may import a name from one another."""
 
     def of(self, expression: ast.expr, scope: Scope, module: Module) -> Values:
         if expression in self._known:
@@ -142,12 +144,23 @@ class Inference:
         source = self._project.find(binding.module, importer)
         if not binding.member:
             return (ModuleValue(source) if source else External(binding.module),)
-        if source is not None:
-            return self.member(ModuleValue(source), binding.member)
+        # A file of a library's name imports from that, and a package's own file its submodules, not itself.
+        if source is not None and source is not importer:
+            return self._followed_once(source, binding.member)
         submodule = self._project.find(f"{binding.module}.{binding.member}", importer)
         if submodule is not None:
             return (ModuleValue(submodule),)
         return (External(f"{binding.module}.{binding.member}"),)
+
+    def _followed_once(self, source: Module, name: str) -> Values:
+        place = (source.file, name)
+        if place in self._followed:
+            return ()
+        self._followed.add(place)
+        try:
+            return self.member(ModuleValue(source), name)
+        finally:
+            self._followed.discard(place)
 
     def member(self, owner: Value, name: str) -> Values:
         """What `owner.name` may be."""

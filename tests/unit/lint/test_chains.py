@@ -227,3 +227,19 @@ def test_global_of_another_module_is_seen(tmp_path: Path) -> None:
     assert "`LIMIT`, which is changed at " in reading.message
     assert "state.py:5" in reading.message
     assert "`CACHE`, which is changed here" in changing.message
+
+
+def test_imports_in_a_circle_end_somewhere(tmp_path: Path) -> None:
+    """A file that is called like the library it imports, two that import from one another, a package and its parts."""
+    clock = "import time\ndef stamp():\n    return time.time()\n"
+    files = {
+        "requests.py": flow("from requests import get", "get(order)"),
+        "one.py": flow("from two import name", "name(order)"),
+        "two.py": "from one import name\n",
+        "shop/__init__.py": "from shop import clock\nfrom shop import missing\n",
+        "shop/clock.py": clock,
+        "app.py": flow("import shop", "shop.clock.stamp(), shop.missing()"),
+    }
+    found = [(place, callers) for place, callers in chains(tmp_path, files)]
+    assert ("shop/clock.py:3 WEFT101", ["fulfil app.py:7"]) in found
+    assert [place for place, _ in found if place.startswith(("one", "two", "app"))] == []
