@@ -11,8 +11,9 @@ from typing import Any, TypedDict, assert_type
 from pydantic import BaseModel
 
 from weft import activity, workflow
-from weft.activity import Activity, Retry
+from weft.activity import Activity, Retry, human_activity, llm_activity, tool_activity
 from weft.client import Client, Handle
+from weft.hitl import InteractionRequest, InteractionResponse, Manager
 from weft.testing import Environment
 from weft.testing import Handle as TestHandle
 from weft.workflow import Workflow
@@ -123,6 +124,26 @@ async def signals(ctx: workflow.Context) -> None:
         return len(part)
 
     assert_type(progress("x"), int)
+
+
+async def ask_model(prompt: str) -> str:
+    return prompt
+
+
+def use_tool(name: str, args: dict[str, Any]) -> int:
+    return len(name) + len(args)
+
+
+async def agents(ctx: workflow.Context) -> None:
+    assert_type(await ctx.execute_activity(llm_activity(ask_model), "hello"), str)
+    assert_type(await ctx.execute_activity(llm_activity(str.upper, name="shout"), "hello"), str)
+    use = tool_activity(use_tool).options(timeout=5)
+    assert_type(await ctx.execute_activity(use, {"name": "add", "args": {"a": 1}}), Any)
+    await ctx.execute_activity(use, {"name": "add"})
+    ask = human_activity(Manager())
+    request = InteractionRequest("Delete it?", tool_name="delete", risk="irreversible")
+    assert_type(await ctx.execute_activity(ask, request), InteractionResponse)
+    assert_type(await workflow.Questions(ctx, notify=ask).ask(request), InteractionResponse)
 
 
 async def clients(client: Client, order: Order) -> None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.typing.accepted import Order, Receipt, charge, count, fulfil, nightly
+from tests.typing.accepted import (
+    Order,
+    Receipt,
+    ask_model,
+    charge,
+    count,
+    fulfil,
+    nightly,
+    use_tool,
+)
 from weft import activity, workflow
-from weft.activity import Retry
+from weft.activity import Retry, human_activity, llm_activity, tool_activity
 from weft.client import Client
+from weft.hitl import InteractionRequest, Manager, Policy
 from weft.testing import Environment
 
 
@@ -24,6 +34,19 @@ async def calls(ctx: workflow.Context, order: Order) -> None:
     charge.options(attempts=5)  # wrong
     await ctx.sleep("5 s")  # wrong
     del receipt, number
+
+
+async def agents(ctx: workflow.Context) -> None:
+    llm_activity(use_tool)  # wrong
+    tool_activity(ask_model)  # wrong
+    human_activity(ask_model)  # wrong
+    await ctx.execute_activity(llm_activity(ask_model), 5)  # wrong
+    use = tool_activity(use_tool)
+    await ctx.execute_activity(use, "add")  # wrong
+    await ctx.execute_activity(use, {"args": {}})  # wrong
+    await ctx.execute_activity(human_activity(Manager()), "Delete it?")  # wrong
+    InteractionRequest(risk="none")  # wrong
+    Policy(risk_max="none")  # wrong
 
 
 async def children(ctx: workflow.Context, order: Order) -> None:

@@ -94,6 +94,18 @@ def test_question_stays_open_when_nobody_can_be_told(
     assert "nobody could be told of question 'hitl-1'" in caplog.text
 
 
+def test_nobody_is_reminded_of_what_is_answered(env: Environment) -> None:
+    @workflow.define
+    async def patient(ctx: workflow.Context) -> None:
+        await Questions(ctx, notify=tell, remind_every=DAY).ask(InteractionRequest())
+        await ctx.sleep(10 * DAY)
+
+    run = env.start(patient)
+    run.signal("hitl-1", {"decision": "approve"}, after=1.5 * DAY)
+    run.result()
+    assert len(env.calls(tell)) == 2
+
+
 def test_answer_is_taken_when_telling_takes_longer_than_it(env: Environment) -> None:
     env.fake(tell, takes=timedelta(minutes=9))
     run = env.start(publish, 0.5)
