@@ -65,6 +65,12 @@ PAGES = {
         frozenset({"Call", "Handle"}),
         frozenset({"check", "read_histories"}),
     ),
+    "weft.executor": Page(
+        ("DurableExecutor", "DefaultExecutor", "WorkflowStore", "Hooks"),
+        frozenset({"Fact"}),
+        frozenset({"FunctionWorkflow", "HookObserver", "as_activity", "as_workflow", "fact_of"})
+        | {"tell_all"},
+    ),
     "weft.errors": Page(("WeftError", "UsageError", "Failure", "WorkflowFailedError")),
     "weft.payloads": Page(
         made=frozenset({"StoredObject"}),
@@ -74,9 +80,12 @@ PAGES = {
 """By package; one that is not named here has a page too."""
 
 KEEPS = {
+    "DefaultExecutor": "DurableExecutor",
     "InMemorySignalChannel": "SignalChannel",
     "InMemoryStore": "WorkflowStore",
+    "KafkaHandle": "WorkflowHandle",
     "KafkaStore": "WorkflowStore",
+    "Passing": "DurableExecutor",
     "SqliteStore": "WorkflowStore",
 }
 """Classes that keep a contract of `weft.executor` without inheriting it: their methods are explained there."""

@@ -10,8 +10,15 @@ from weft.executor._contract import (
 )
 from weft.executor._default import DefaultExecutor
 from weft.executor._errors import ExecutorError, FencedStoreError, StoreError
-from weft.executor._facts import Fact, Observer
-from weft.executor._functions import FunctionContext, as_activity, as_workflow
+from weft.executor._facts import Fact, HookObserver, Observer, fact_of, tell_all
+from weft.executor._functions import (
+    ActivityFunction,
+    FunctionContext,
+    FunctionWorkflow,
+    as_activity,
+    as_workflow,
+)
+from weft.executor._history import status_of
 from weft.executor._hooks import Hooks, compose_hooks
 from weft.executor._middleware import Passing, with_hooks
 from weft.executor._registry import Config, Factory, new, providers, register
@@ -31,6 +38,7 @@ from weft.executor._types import (
 
 __all__ = [
     "ZERO_TIME",
+    "ActivityFunction",
     "Config",
     "DefaultExecutor",
     "DurableExecutor",
@@ -40,7 +48,9 @@ __all__ = [
     "Factory",
     "FencedStoreError",
     "FunctionContext",
+    "FunctionWorkflow",
     "HistoryEvent",
+    "HookObserver",
     "Hooks",
     "InMemorySignalChannel",
     "Middleware",
@@ -64,9 +74,12 @@ __all__ = [
     "compute_interval",
     "cursor_of",
     "default_retry_policy",
+    "fact_of",
     "new",
     "providers",
     "register",
     "retry",
+    "status_of",
+    "tell_all",
     "with_hooks",
 ]

@@ -50,9 +50,10 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Observer(Protocol):
-    """Is told of everything; what it raises is its own matter."""
+    """Is told of everything that happens to the workflows of an executor or a worker."""
 
-    def tell(self, facts: Sequence[Fact]) -> None: ...
+    def tell(self, facts: Sequence[Fact]) -> None:
+        """In their order, once each. What it raises is logged. It must be quick: workflows are served in its thread."""
 
 
 def fact_of(run: Run, event: HistoryEvent) -> Fact:

@@ -17,6 +17,7 @@ from weft.workflow import Context, Machine, Workflow
 _DEFAULT_TIMEOUT = Timeouts()
 
 ActivityFunction = Callable[..., Any]
+"""A plain function that a workflow calls as an activity, async or not."""
 
 
 class FunctionContext(Context):
@@ -43,6 +44,9 @@ class FunctionContext(Context):
                 )
             return super().execute_activity(activity, *args, **kwargs)
         chosen = as_activity(activity, retry, timeout)
+        workflow = self._machine.workflow
+        if isinstance(workflow, FunctionWorkflow) and workflow.on_activity is not None:
+            workflow.on_activity(chosen)
         future = super().execute_activity(chosen, *args, **kwargs)
         if retry is None or chosen.policy.max_attempts == 1:
             return future
@@ -127,7 +131,11 @@ def _with_info(function: ActivityFunction) -> ActivityFunction:
 class FunctionWorkflow(Workflow[Any, Any]):
     """A workflow made of a plain function, under its own name."""
 
+    brings_activities = True
+
     def __init__(self, function: Callable[..., Any]) -> None:
+        self.on_activity: Callable[[Activity[..., Any]], None] | None = None
+        """Told of each activity that its code calls."""
         super().__init__(function, name=name_of(function), version="")
 
     async def _run(self, machine: Machine, data: Payload) -> Any:

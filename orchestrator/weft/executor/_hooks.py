@@ -24,12 +24,16 @@ class HookFailures:
 
     def __init__(self) -> None:
         self.count = 0
+        self.counters: list[Callable[[], object]] = []
+        """Called for each, besides: a metric's `inc`."""
 
     def guard(self, name: str, hook: Hook, workflow_id: str, about: object) -> None:
         try:
             hook(workflow_id, about)
         except Exception:
             self.count += 1
+            for counter in self.counters:
+                counter()
             logger.exception(
                 "hook %s raised for workflow %s; nothing else changes", name, workflow_id
             )

@@ -27,6 +27,9 @@ Out_co = TypeVar("Out_co", covariant=True)
 class Workflow(Generic[In, Out_co]):
     """A workflow's function under its name and version. Calling it calls the function, nothing else."""
 
+    brings_activities = False
+    """Its code makes activities known as it calls them: it is driven before one of them is run again."""
+
     def __init__(self, function: Callable[..., Any], *, name: str, version: str) -> None:
         functools.update_wrapper(self, function)
         self.function = function

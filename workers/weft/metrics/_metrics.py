@@ -68,6 +68,9 @@ class WorkerMetrics:
             ["reason"],
             registry=self.registry,
         )
+        self.hook_failures = Counter(
+            "weft_hook_failures", "Hooks of the users' that raised", registry=self.registry
+        )
         self.deadletters = Counter(
             "weft_deadletters", "Records that were put aside", ["topic"], registry=self.registry
         )

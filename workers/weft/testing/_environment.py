@@ -17,6 +17,7 @@ from weft.errors import (
     UpdateRejectedError,
     UsageError,
 )
+from weft.executor import HookObserver, Hooks, Observer
 from weft.records import (
     ActivityTask,
     MessagesRecord,
@@ -60,10 +61,17 @@ class Environment:
     Nothing happens by itself: `run.result()`, `run.wait()` and `advance` let things happen. After each turn (of long
     histories: after some, and the last) the run is replayed from its encoded history; code that does not repeat itself
     fails there with NondeterminismError, unless `replay_check` is False. With `strict`, an activity without a fake is a
-    mistake instead of being run.
+    mistake instead of being run. `hooks` and `observers` are told what happens, as a worker's are.
     """
 
-    def __init__(self, *, strict: bool = False, replay_check: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        replay_check: bool = True,
+        hooks: Hooks | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self.refused: list[str] = []
         """Requests sent with `after` that came too late, when the run had ended, and updates that were rejected."""
         self._loop = VirtualLoop()
@@ -81,6 +89,7 @@ class Environment:
         self._mail: deque[tuple[str, str, bytes]] = deque()
         """(topic, workflow ID, message) on their way from workflow to workflow."""
         self._crashes: Crashes | None = None
+        self._observers = [*observers, *([HookObserver(hooks)] if hooks is not None else [])]
         self._owner = self._owner_of(NAMESPACE.name)
         self._replay_check = replay_check
         self._originals: dict[str, Workflow[Any, Any]] = {}
@@ -346,6 +355,7 @@ class Environment:
                 workflows=self._workflows,
                 published=self._published,
                 namespace=Namespace(namespace),
+                observers=self._observers,
             )
             owner.crashes = self._crashes
         return owner

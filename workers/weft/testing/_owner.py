@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from weft.codec import decode_events, decode_state, decode_task, encode
 from weft.errors import UnknownWorkflowError
+from weft.executor import Observer, tell_all
 from weft.log import LogRecord
 from weft.records import (
     ActivityTask,
@@ -66,6 +67,7 @@ class Owner:
         workflows: dict[str, Workflow[Any, Any]],
         published: list[Published],
         namespace: Namespace = NAMESPACE,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """`dispatch` gets (workflow ID, task, is inline) of an attempt to run, `committed` the IDs of what changed.
 
@@ -82,6 +84,7 @@ class Owner:
         self._committed = committed
         self._lost = lost
         self.published = published
+        self._observers = observers
         """What workflows have published, oldest first."""
         self._post = post
         self._state: dict[bytes, bytes] = {}
@@ -205,6 +208,7 @@ class Owner:
         tasks += [(workflow_id, task, True) for _, workflow_id, task in batch.inline]
         for workflow_id, task, is_inline in tasks:
             self._dispatch(workflow_id, task, is_inline)
+        tell_all(self._observers, batch.facts)
         self._committed(changed)
 
     def _crashes_at(self, batch: Batch) -> bool:
@@ -237,5 +241,6 @@ class Owner:
             workflows=self.workflows,
             queues=queues,
             directory=_EveryNamespace(self.namespace, 1),
+            observed=bool(self._observers),
             host=self._host,
         )

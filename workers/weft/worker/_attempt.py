@@ -104,6 +104,12 @@ class AttemptRunner:
         """No plain function can be run any more: all threads are with some that do not return."""
         return self._threads.is_stuck
 
+    def add(self, activity: Activity[..., Any]) -> None:
+        """From now on it has this one too, in place of any other of the name. From any thread."""
+        known = self._known.get(activity.name)
+        if known is None or known.activity.function is not activity.function:
+            self._known[activity.name] = _Known(activity, self._metrics)
+
     def makes_checkpoint(self, activity: str) -> bool:
         """Whether what follows from its result waits until that is durable."""
         known = self._known.get(activity)

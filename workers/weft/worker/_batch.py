@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from weft.codec import encode
 from weft.core import PublishRecord
+from weft.executor import Fact
 from weft.log import Headers, LogRecord, TopicPartition
 from weft.records import ActivityTask, LifecycleEvent, Reply, ReplyTo
 from weft.topics import Namespace
@@ -42,6 +43,8 @@ class Batch:
         """It has an answer that only the present owner may give: a commit shows who that is."""
         self.planned_bytes = 0
         """What is written here, and what the states will take that changed and are written at the end."""
+        self.facts: list[Fact] = []
+        """What happened, for those who look on."""
         self.published: set[str] = set()
         """Topics of the users' that records here are for."""
         self.removals: list[tuple[str, list[str]]] = []

@@ -14,6 +14,7 @@ from typing import Any
 
 from weft.codec import encode
 from weft.errors import CommitUnknownError, FencedError, LogError, LogFullError, LogUnavailableError
+from weft.executor import Observer, tell_all
 from weft.host import HOST, Host
 from weft.log import (
     FROM_START,
@@ -76,6 +77,7 @@ class PartitionOwner:
         turn_s_max: float | None = None,
         hot_max: int = HOT_MAX,
         memory_bytes_max: int | None = None,
+        observers: Sequence[Observer] = (),
         host: Host = HOST,
     ) -> None:
         self._log = log
@@ -86,6 +88,7 @@ class PartitionOwner:
         self._inline = inline
         self._metrics = metrics
         self._instance_id = instance_id
+        self._observers = observers
         self._session_timeout_s = session_timeout_s
         self._directory = Directory(namespace, partition_count, log)
         self._hot_max = hot_max
@@ -328,6 +331,7 @@ class PartitionOwner:
         self._replies.poll(0)
         for workflow_id, keys in batch.removals:
             self._payloads.remove_soon(workflow_id, keys)
+        tell_all(self._observers, batch.facts)
         self._report()
 
     def _reply(self, to: ReplyTo, reply: Reply) -> None:
@@ -365,6 +369,7 @@ class PartitionOwner:
             hot_max=self._hot_max,
             memory=self._memory,
             directory=self._directory,
+            observed=bool(self._observers),
             host=self._host,
         )
 

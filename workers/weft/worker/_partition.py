@@ -86,11 +86,13 @@ class Partition:
         hot_max: int = HOT_MAX,
         memory: Memory | None = None,
         directory: Directory | None = None,
+        observed: bool = False,
         host: Host = HOST,
     ) -> None:
         """`memory` bounds what is kept of the workflows: the rest is left on the log until it is needed.
 
-        `directory` knows the namespaces that messages go to; without one, that is the own alone.
+        `directory` knows the namespaces that messages go to; without one, that is the own alone. If it is `observed`, a
+        batch has facts.
         """
         self.number = number
         self._shelf = Shelf(namespace.state, number, memory) if memory is not None else None
@@ -116,6 +118,7 @@ class Partition:
             queues=queues,
             watch=self._watch,
             guard=guard,
+            observed=observed,
             payloads=self._payloads,
             messenger=self.messenger,
             publisher=publisher or Publisher(namespace, host=host),
@@ -636,7 +639,10 @@ class Partition:
         was_cold = cell.run is None
         run = cell.warm()
         if was_cold:
+            was_held = run.status in HELD
             self._turn.restart_inline(cell, batch)
+            if run.status in HELD and not was_held:
+                self._touch(cell)
             self._watch.begin(cell.workflow_id, run)
         return run
 

@@ -35,6 +35,7 @@ from weft.errors import (
     TopicError,
     UpdateRejectedError,
 )
+from weft.executor import fact_of
 from weft.payloads import Payloads
 from weft.records import (
     HELD,
@@ -95,8 +96,10 @@ class Turn:
         messenger: Messenger,
         publisher: Publisher,
         guard: Guard = UNGUARDED,
+        observed: bool = False,
     ) -> None:
         self.count = 0
+        self._observed = observed
         self._messenger = messenger
         self._guard = guard
         self._payloads = payloads
@@ -135,7 +138,9 @@ class Turn:
     ) -> None:
         """Append a decision's events and let the code answer. `record` is kept if the run has to be blocked."""
         now_ms = decision.events[0].time_ms
-        wakes = not ACTIVATIONS.isdisjoint(map(type, decision.events))
+        wakes = not ACTIVATIONS.isdisjoint(map(type, decision.events)) or (
+            bool(decision.effects) and self._brings_activities(cell)
+        )
         if wakes and cell.machine is None:
             problem = self._drive(cell)
             if problem:
@@ -262,7 +267,14 @@ class Turn:
 
     def restart_inline(self, cell: Cell, batch: Batch) -> None:
         """After a takeover: run inline activities again whose results were never written."""
-        kept = kept_results(_run(cell))
+        run = _run(cell)
+        if run.has_open_inline and self._brings_activities(cell) and cell.machine is None:
+            problem = self._drive(cell)
+            if problem:
+                if run.status not in HELD:
+                    self._block(cell, problem, batch, run.updated_ms, "", None)
+                return
+        kept = kept_results(run)
         for activity in _run(cell).activities.values():
             attempt = (activity.activity_id, activity.attempt)
             if activity.inline and not activity.waiting and attempt not in kept:
@@ -274,6 +286,10 @@ class Turn:
         if run.status in HELD:
             return run.deadline_ms
         return next_due_ms(run)
+
+    def _brings_activities(self, cell: Cell) -> bool:
+        definition = self._workflows.get(_run(cell).workflow)
+        return definition is not None and definition.brings_activities
 
     def _new_machine(self, cell: Cell, workflow: str) -> Machine:
         fetch = self._payloads.fetch
@@ -305,12 +321,13 @@ class Turn:
         Raises LogUnavailableError when the log was asked and did not answer: the whole batch is given up then.
         """
         mark, writes, inline = len(cell.tail), len(batch.writes), len(batch.inline)
+        facts = len(batch.facts)
         try:
             step()
         except LogUnavailableError:
             raise  # no fault of this run's: all that is not committed is forgotten
         except _BROKEN as error:
-            del batch.writes[writes:], batch.inline[inline:]
+            del batch.writes[writes:], batch.inline[inline:], batch.facts[facts:]
             cell.rewind(mark)
             self.break_off(cell, error, batch, now_ms=now_ms, source=source, record=record)
         else:
@@ -381,6 +398,8 @@ class Turn:
             self._watch.give_up(cell.workflow_id, run, event)
         if type(event) in TELLING and is_told:
             self._messenger.tell(run, event, batch)
+        if self._observed:
+            batch.facts.append(fact_of(run, event))
         cell.append(event)
         kind = LIFECYCLE.get(type(event))
         if kind is not None:

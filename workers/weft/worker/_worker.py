@@ -9,6 +9,7 @@ from typing import Any
 
 from weft.activity import Activity
 from weft.errors import CommitUnknownError, LogError, UsageError
+from weft.executor import HookObserver, Hooks, Observer
 from weft.host import HOST, Host, Thread
 from weft.log import Log
 from weft.metrics import WorkerMetrics
@@ -47,8 +48,9 @@ class Worker:
     what is kept of all workflows together: beyond it, their state is left on the log and read back when something
     happens to them (None: no bound). `payload_store` is the
     folder or URL where payloads of more than `payload_bytes_max` go; clients and all workers need the same one
-    (default: none with Kafka, the folder `FILE.payloads` with an embedded log). Raises UsageError when two of a kind
-    share a name.
+    (default: none with Kafka, the folder `FILE.payloads` with an embedded log). `hooks` are called with what happens
+    to the workflows that it serves, once that is committed; `observers` are told the same as records. Raises
+    UsageError when two of a kind share a name.
     """
 
     def __init__(
@@ -70,9 +72,14 @@ class Worker:
         memory_bytes_max: int | None = None,
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        hooks: Hooks | None = None,
+        observers: Sequence[Observer] = (),
         host: Host = HOST,
     ) -> None:
         self.metrics = metrics or WorkerMetrics()
+        self._observers = [*observers, *([HookObserver(hooks)] if hooks is not None else [])]
+        if hooks is not None:
+            hooks.failures.counters.append(self.metrics.hook_failures.inc)
         self._payloads = Payloads.open(
             namespace, payload_store, log.payload_store, bytes_max=payload_bytes_max, host=host
         )
@@ -108,6 +115,24 @@ class Worker:
             raise UsageError(
                 f"workflow code cannot run for {turn_s_max:g} s at most: give more, or None for no limit"
             )
+
+    def add_workflow(self, workflow: Workflow[Any, Any]) -> None:
+        """From now on it has this one too, in place of any other of the name. Raises UsageError if it has none so far.
+
+        A worker without any workflow is no member of the group that serves them.
+        """
+        if not self._workflows:
+            raise UsageError("a worker that was made without a workflow cannot be given one")
+        self._workflows[workflow.name] = workflow
+
+    def add_activity(self, activity: Activity[..., Any]) -> None:
+        """From now on, while it runs, it runs this inline activity too, in place of any other of the name."""
+        if not activity.inline:
+            raise UsageError(
+                f"activity {activity.name} goes over a queue: give it to the worker as it is made"
+            )
+        if self._runner is not None:
+            self._runner.add(activity)
 
     @property
     def ready(self) -> bool:
@@ -187,6 +212,7 @@ class Worker:
             turn_s_max=self._turn_s_max,
             hot_max=self._hot_max,
             memory_bytes_max=self._memory_bytes_max,
+            observers=self._observers,
             host=self._host,
         )
         self.metrics.unserved_seconds.set_function(self._owner.unserved_s)
