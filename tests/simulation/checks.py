@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from tests.simulation.family_checks import family_problems
 from tests.simulation.histories import Histories, RunHistory
 from tests.simulation.host import EPOCH_S
 from tests.simulation.workflows import NEWS, NEWS_PARTITIONS, Odds, add_together, chain
@@ -60,7 +61,7 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
         _histories, _inline_order, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs,
-        _leftovers, _progress, _memory, _custom_status, _patches, _published,
+        _leftovers, _progress, _memory, _custom_status, _patches, _published, family_problems,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)

@@ -17,6 +17,11 @@ DROPPED = (
     "the run does not wait for this attempt",
     "a signal with this ID was received before",
     "its cancellation was asked for before",
+    "child was started before",
+    "message for a child that is not there",
+    "message for a run that is not there",
+    "the run does not wait for this child",
+    "the run does not wait for what became of this signal",
 )
 """Reasons why an owner drops a record: those that a simulation can bring about."""
 LOST = ("silent", "released")

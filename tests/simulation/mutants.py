@@ -15,9 +15,12 @@ import msgspec
 
 from weft.client import Handle, _end_request, _handle
 from weft.core import Decision, Run
+from weft.core import _children as children
 from weft.core import _decide as deciding
 from weft.errors import CommitUnknownError
 from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
+from weft.worker import _mailbox as mailbox
+from weft.worker._messenger import Messenger
 from weft.worker._owner import PartitionOwner
 from weft.worker._partition import Partition
 from weft.worker._progress import ProgressBook
@@ -206,6 +209,25 @@ def _offset_kept(_original: Callable[..., None]) -> Callable[..., None]:
     return lambda _self, _workflow_id: None
 
 
+def _any_run_of_a_child(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """What was said of a former run of a child is taken for its present one."""
+
+    def find(run: Run, message: Any) -> Any:
+        return run.children.get(message.child_id) if message.run_id == run.run_id else None
+
+    return find
+
+
+def _started_again(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever asks twice for a child has two."""
+    return lambda _known, _asked: False
+
+
+def _left_alone(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """A parent's end is its own affair."""
+    return lambda _self, _run, _event, _batch: None
+
+
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
@@ -220,6 +242,9 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "older_body_read_back": (Shelf, "body", _first_body),
     "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),
     "signals_applied_twice": (deciding, "_signal", _every_signal),
+    "end_of_any_run_of_a_child": (children, "_open", _any_run_of_a_child),
+    "child_started_twice": (mailbox, "_was_started", _started_again),
+    "children_left_alone": (Messenger, "_close", _left_alone),
     "patch_taken_by_old_runs": (Machine, "patched", _always_patched),
 }
 """(where, what, how it is broken) by name."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from tests.simulation.faults import fault
 from tests.simulation.world import WorkerProcess, World
+from weft.codec import decode_messages
+from weft.records import ForwardedRecord
 
 KILL = fault("kill", 1.0, "kill -9 of a worker at any moment; it comes back under its instance ID")
 STOP = fault(
@@ -17,12 +19,16 @@ SCALE_IN = fault("scale_in", 1.0, "a worker leaves for good")
 CLOCK = fault("clock_jump", 1.0, "a machine's wall clock jumps")
 COMPACT = fault("compaction", 1.0, "the log cleans itself")
 AGAIN = fault("result_again", 0.5, "what an activity worker said lately is written once more")
+MESSAGE_AGAIN = fault(
+    "message_again", 0.5, "what workflows said to one another lately is written once more"
+)
 
 _MEAN_S = 3.0
 _WORKERS_MAX = 4
 _JUMP_S = 15.0
 _REPEAT_MEAN_S = 0.5
 _LATELY = 3
+_SAID_LATELY = 6
 
 
 class Nemesis:
@@ -62,6 +68,10 @@ class Nemesis:
                 said = world.recorder.newest(world.namespace.results, _LATELY)
                 for record in said:
                     producer.produce(record.topic, record.partition, record.key, record.value)
+            if world.faults.fires(MESSAGE_AGAIN):
+                for record in world.recorder.newest(world.namespace.messages, _SAID_LATELY):
+                    if not isinstance(decode_messages(record.value), ForwardedRecord):
+                        producer.produce(record.topic, record.partition, record.key, record.value)
 
     def _stop(self, worker: WorkerProcess) -> None:
         process = worker.process

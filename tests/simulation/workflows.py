@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from weft import activity, workflow
 from weft.activity import Retry
-from weft.errors import ActivityError
+from weft.errors import ActivityError, ChildWorkflowError, SignalNotDeliveredError
 
 NEWS = "sim-news"
 """A topic of the users', with a partition count of its own."""
@@ -296,8 +296,58 @@ async def announcer(ctx: workflow.Context, count: int) -> int:
     return said
 
 
+@workflow.define
+async def leaf(ctx: workflow.Context, number: int) -> int:
+    return await ctx.execute_activity(add, number, 1)
+
+
+@workflow.define
+async def family(ctx: workflow.Context, width: int) -> int:
+    """Children at once, and one after them."""
+    results = await asyncio.gather(*(ctx.execute_child(leaf, n) for n in range(width)))
+    last = await ctx.start_child(leaf, sum(results))
+    return await last
+
+
+@workflow.define
+async def insisting(ctx: workflow.Context, attempts: int) -> str:
+    """A child that fails whenever it is run."""
+    retry = Retry(max_attempts=attempts, initial_interval=0.5, max_interval=2.0)
+    child = failing.options(retry=retry, id=f"{ctx.info.workflow_id}-child")
+    try:
+        await ctx.execute_child(child, attempts)
+    except ChildWorkflowError as error:
+        return f"{error.type} {error.attempts}"
+    return "done"
+
+
+@workflow.define
+async def guardian(ctx: workflow.Context, plan: tuple[workflow.ParentClose, bool]) -> str:
+    """Leaves a child behind when it ends; perhaps it has asked it to end before."""
+    parent_close, gives_up = plan
+    options = waiter.options(id=f"{ctx.info.workflow_id}-child", parent_close=parent_close)
+    child = await ctx.start_child(options, 10_000.0)
+    if gives_up:
+        child.cancel("no longer wanted")
+    return await ctx.receive_signal("go", str)
+
+
+@workflow.define
+async def teller(ctx: workflow.Context, plan: tuple[str, int]) -> int:
+    """Signals another workflow so many times."""
+    workflow_id, count = plan
+    for number in range(count):
+        await ctx.signal(workflow_id, "number", number)
+    try:
+        await ctx.signal(f"{workflow_id}-nobody", "number", 1)
+    except SignalNotDeliveredError:
+        return count
+    return -1
+
+
 _ALWAYS = (
     announcer, chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
+    family, leaf, insisting, guardian, teller,
 )  # fmt: skip
 OLD_WORKFLOWS = (*_ALWAYS, patching_before)
 WORKFLOWS = (*_ALWAYS, patching, novelty)

@@ -248,6 +248,58 @@ async def announcements(user: User, _plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def families(user: User, _plain: PlainProducer, id: str) -> None:
+    width = user.random.choice([1, 3, 8])
+    user.expect(id, "completed", lambda total: total == sum(range(width)) + width + 1)
+    handle = await user.start(flows.family, width, id)
+    await user.end(handle)
+
+
+async def insistences(user: User, _plain: PlainProducer, id: str) -> None:
+    """A child that is run again and again."""
+    attempts = user.random.choice([1, 2, 4])
+    user.expect(id, "completed", lambda told: told == f"ArithmeticError {attempts}")
+    user.expect(f"{id}-child", "failed")
+    handle = await user.start(flows.insisting, attempts, id)
+    await user.end(handle)
+
+
+_LEFT = {"terminate": "terminated", "cancel": "cancelled", "abandon": "completed"}
+
+
+async def guardians(user: User, _plain: PlainProducer, id: str) -> None:
+    """What becomes of a child when its parent ends, in one way or another."""
+    parent_close = user.random.choice(sorted(_LEFT))
+    gives_up = user.random.random() < 0.2
+    is_terminated = user.random.random() < 0.5
+    user.expect(id, "terminated" if is_terminated else "completed")
+    handle = await user.start(flows.guardian, (parent_close, gives_up), id)
+    child: Handle[object] = user.client.handle(f"{id}-child")
+    while not await user.ask(lambda: child.status(timeout_s=5.0)):
+        await user.pause(1.0)
+    if is_terminated:
+        await user.ask(lambda: handle.terminate("enough", timeout_s=5.0))
+    else:
+        assert await user.signal(handle, "go", "now", f"{id}/go")
+    await user.end(handle)
+    if not gives_up:
+        user.expect(f"{id}-child", _LEFT[parent_close])
+        if parent_close == "abandon":
+            assert await user.signal(child, "go", "now", f"{id}-child/go")
+    await user.end(child)
+
+
+async def tellers(user: User, _plain: PlainProducer, id: str) -> None:
+    """Signals from workflow to workflow: each is received once, in its order."""
+    count = user.random.randrange(1, 9)
+    user.expect(f"{id}-inbox", "completed", lambda got: got == list(range(count)))
+    user.expect(id, "completed", lambda told: told == count)
+    inbox = await user.start(flows.inbox, count, f"{id}-inbox")
+    handle = await user.start(flows.teller, (inbox.id, count), id)
+    await user.end(handle)
+    await user.end(inbox)
+
+
 async def rivals(user: User, _plain: PlainProducer, id: str) -> None:
     """Two starts of one ID: one of them is refused, and nothing happens twice."""
     user.expect(id, "completed", lambda word: word == "now")
@@ -291,5 +343,5 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
     purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, announcements, rivals,
-    plain_starts, garbage,
+    plain_starts, garbage, families, families, insistences, guardians, guardians, tellers,
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Workflows: `from weft import workflow`, then `@workflow.define`."""
 
 from weft.determinism import unguarded
+from weft.records import ParentClose
 from weft.workflow._child import Child, child
 from weft.workflow._children import ChildHandle
 from weft.workflow._context import Context, GeneratorContext, ParentInfo, WorkflowInfo
@@ -28,6 +29,7 @@ __all__ = [
     "History",
     "Machine",
     "OpenQuestion",
+    "ParentClose",
     "ParentInfo",
     "Questions",
     "Saga",

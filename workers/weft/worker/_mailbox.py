@@ -59,7 +59,7 @@ class Mailbox:
     def _start(self, workflow_id: str, message: StartChild, batch: Batch, now_ms: int) -> None:
         partition = self._partition
         cell = partition.cells.get(workflow_id)
-        if cell is not None and cell.request_id == message.request_id:
+        if cell is not None and _was_started(cell.parent, message.parent):
             partition.dropped["child was started before"] += 1
             return
         if cell is not None and not cell.ended:
@@ -119,3 +119,12 @@ class Mailbox:
         parent = cell.parent
         is_meant = parent is not None and (parent.run_id, parent.number) == (run_id, child_id)
         return cell if is_meant else None
+
+
+def _was_started(known: Caller | None, asked: Caller) -> bool:
+    """Whether the workflow's run is the one that is asked for, or a later attempt of that child."""
+    return (
+        known is not None
+        and (known.run_id, known.number) == (asked.run_id, asked.number)
+        and known.attempt >= asked.attempt
+    )
