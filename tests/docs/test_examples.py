@@ -36,6 +36,7 @@ def commands(example: str) -> list[list[str]]:
         ("documents", {"stopped": False, "failed": {}}),
         ("agent", {"rounds": 3}),
         ("fan_out", {"primes": 17984}),
+        ("trip", {"invoice": "invoice-Ada-2", "reason": ""}),
     ],
 )
 def test_example_runs_when_its_readme_is_typed(
@@ -54,7 +55,9 @@ def test_example_runs_when_its_readme_is_typed(
         stack.enter_context(shell.running(dev))
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         for words in rest[:-1]:
-            if "query" in words:
+            if words[:2] == ["weft", "worker"]:
+                stack.enter_context(shell.running(words))
+            elif "query" in words:
                 wait_until(lambda words=words: "hitl-1" in shell.run(words), "the question")
             else:
                 shell.run(words)

@@ -4,6 +4,7 @@ Everything goes over the log and nothing else: a request is a record, and its an
 durable. All waits are bounded or take a limit, except the wait for a result, which may be days away.
 """
 
+from weft.client._children import ChildDescription, ParentDescription
 from weft.client._client import Client
 from weft.client._deadletters import DeadLetter
 from weft.client._description import (
@@ -18,9 +19,11 @@ from weft.client._updates import outcome_of, update_error
 
 __all__ = [
     "ActivityDescription",
+    "ChildDescription",
     "Client",
     "DeadLetter",
     "Handle",
+    "ParentDescription",
     "TimerDescription",
     "WorkflowDescription",
     "WorkflowSummary",

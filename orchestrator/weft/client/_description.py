@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from weft.client._children import ChildDescription, ParentDescription, children_of, parent_of
 from weft.client._state import HeadFields
 from weft.codec import decode_payload
 from weft.core import OpenActivity, rebuild
@@ -81,6 +82,10 @@ class WorkflowDescription:
     """Of a failed run."""
     activities: tuple[ActivityDescription, ...]
     timers: tuple[TimerDescription, ...]
+    children: tuple[ChildDescription, ...]
+    """All that it has asked for, whatever became of them."""
+    parent: ParentDescription | None
+    """Of a child: the run that started it."""
     patches: tuple[str, ...]
     """Changes of its code whose new way it takes: what `ctx.patched` recorded."""
 
@@ -100,7 +105,9 @@ def summarize(workflow_id: str, fields: HeadFields) -> WorkflowSummary:
     )
 
 
-def describe(workflow_id: str, head: Head, events: Sequence[Event]) -> WorkflowDescription:
+def describe(
+    workflow_id: str, head: Head, events: Sequence[Event], namespace: str
+) -> WorkflowDescription:
     """The run that these events tell of. Raises InvariantViolation when they do not follow one another."""
     run = rebuild(workflow_id, events)
     started = events[0]
@@ -125,6 +132,8 @@ def describe(workflow_id: str, head: Head, events: Sequence[Event]) -> WorkflowD
             TimerDescription(timer_id, _time(due_ms))
             for timer_id, due_ms in sorted(run.timers.items(), key=lambda timer: timer[1])
         ),
+        children=children_of(events, namespace),
+        parent=parent_of(events),
         patches=tuple(run.patches),
     )
 

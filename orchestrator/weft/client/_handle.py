@@ -123,7 +123,8 @@ class Handle(Generic[Out_co]):
     ) -> WorkflowDescription:
         """All about the run, as committed; needs no worker. `full` is as in `history`. Raises like that."""
         head, events = await self._read(self._read_history, timeout_s)
-        return describe(self.id, head, await self._filled(events) if full else events)
+        told = await self._filled(events) if full else events
+        return describe(self.id, head, told, self._session.namespace.name)
 
     async def history(
         self, *, full: bool = False, timeout_s: float = READ_TIMEOUT_S

@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
 from weft.activity import Retry, to_ms
 from weft.codec import decoder, encode_payload
@@ -98,8 +98,30 @@ class Child(Generic[In, Out_co]):
         return parent_id + end
 
 
+@overload
 def child(
-    workflow: Workflow[In, Out] | str,
+    workflow: Workflow[In, Out],
+    *,
+    id: str = ...,
+    timeout: timedelta | float | None = ...,
+    retry: Retry | None = ...,
+    parent_close: ParentClose = ...,
+    namespace: str = ...,
+    version: str = ...,
+) -> Child[In, Out]: ...
+@overload
+def child(
+    workflow: str,
+    *,
+    id: str = ...,
+    timeout: timedelta | float | None = ...,
+    retry: Retry | None = ...,
+    parent_close: ParentClose = ...,
+    namespace: str = ...,
+    version: str = ...,
+) -> Child[Any, Any]: ...
+def child(
+    workflow: Any,
     *,
     id: str = "",
     timeout: timedelta | float | None = None,
@@ -107,7 +129,7 @@ def child(
     parent_close: ParentClose = "terminate",
     namespace: str = "",
     version: str = "",
-) -> Child[In, Out]:
+) -> Child[Any, Any]:
     """A workflow as a child, also by its name alone: `workflow.child("invoice", namespace="billing")`."""
     return Child(
         workflow,

@@ -17,11 +17,20 @@ from weft.records import (
     ActivityScheduled,
     ActivityStarted,
     CancelRequested,
+    ChildCancelRequested,
+    ChildCompleted,
+    ChildFailed,
+    ChildRestarted,
+    ChildRetryScheduled,
+    ChildScheduled,
+    ChildStarted,
     Event,
     Payload,
     RecordDeferred,
     RecordPublished,
+    SignalDelivered,
     SignalReceived,
+    SignalSent,
     TimerCancelled,
     TimerFired,
     TimerStarted,
@@ -48,6 +57,8 @@ def history_rows(events: Sequence[Event]) -> Iterator[Sequence[object]]:
     for event in events:
         if isinstance(event, ActivityScheduled):
             names[event.activity_id] = event.activity
+        elif isinstance(event, ChildScheduled):
+            names[event.child_id] = event.workflow
         time = datetime.fromtimestamp(event.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[
             :-3
         ]
@@ -111,6 +122,40 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             | WorkflowSuspended()
         ):
             return event.reason
+        case _:
+            return _what_of_others(event, names)
+
+
+def _what_of_others(event: Event, names: dict[int, str]) -> str:
+    """Of events between this workflow and others."""
+    match event:
+        case ChildScheduled():
+            where = f" in {event.namespace}" if event.namespace else ""
+            return (
+                f"{event.workflow}({_short(event.input)}) as {event.workflow_id}{where}, "
+                f"number {event.child_id}"
+            )
+        case ChildStarted():
+            return f"{names.get(event.child_id, '')}, run {event.run_id}{_attempt(event.attempt)}"
+        case ChildCompleted():
+            return f"{event.workflow} -> {_short(event.result)}{_attempt(event.attempt)}"
+        case ChildFailed():
+            what = f"{event.status}, {failure_text(event.failure)}"
+            return f"{event.workflow}: {what}{_attempt(event.attempt)}"
+        case ChildRetryScheduled():
+            wait_ms = event.due_ms - event.time_ms
+            what = f"{event.status}, {failure_text(event.failure)}"
+            return f"{event.workflow}: {what}; again in {wait_ms} ms{_attempt(event.attempt)}"
+        case ChildRestarted():
+            return f"{names.get(event.child_id, '')}, attempt {event.attempt}"
+        case ChildCancelRequested():
+            name = names.get(event.child_id, "")
+            return f"{name}: {event.reason}" if event.reason else name
+        case SignalSent():
+            where = f" in {event.namespace}" if event.namespace else ""
+            return f"{event.name}({_short(event.payload)}) to {event.workflow_id}{where}"
+        case SignalDelivered():
+            return f"number {event.send_id}{f': {event.problem}' if event.problem else ''}"
         case _:
             return ""
 

@@ -13,7 +13,7 @@ from weft.cli._history import history_rows
 from weft.cli._output import failure_text, json_text
 from weft.cli._parse import duration
 from weft.cli._workflows import IdArgument
-from weft.client import Client, WorkflowDescription, WorkflowSummary
+from weft.client import ChildDescription, Client, WorkflowDescription, WorkflowSummary
 from weft.errors import UsageError, WeftError
 from weft.records import WorkflowStarted
 
@@ -29,6 +29,9 @@ _DESCRIPTION_FIELDS = (
     "event_count",
     "reason",
 )
+
+_OPEN = frozenset({"starting", "running", "waiting"})
+_CHILDREN_MAX = 50
 
 FullOption = Annotated[
     bool, typer.Option("--full", help="Fetch payloads that lie in the payload store.")
@@ -113,11 +116,37 @@ async def show(common: Common, id: IdArgument, full: FullOption = False) -> None
                 for one in description.activities
             ],
         )
+    if description.children:
+        _show_children(common, description.children)
     if description.timers:
         common.output.text("\nwaits for timers")
         common.output.table(
             ("NUMBER", "DUE (UTC)"), [(timer.timer_id, timer.due) for timer in description.timers]
         )
+
+
+def _show_children(common: Common, children: Sequence[ChildDescription]) -> None:
+    """Those that are open first: they are what it waits for."""
+    common.output.text("\nchildren")
+    shown = sorted(children, key=lambda child: child.status not in _OPEN)[:_CHILDREN_MAX]
+    common.output.table(
+        ("NUMBER", "ID", "WORKFLOW", "NAMESPACE", "STATUS", "RUN", "ATTEMPT", "REASON"),
+        [
+            (
+                child.child_id,
+                child.workflow_id,
+                child.workflow,
+                child.namespace,
+                child.status,
+                child.run_id,
+                f"{child.attempt} of {child.attempts_max}",
+                child.reason,
+            )
+            for child in shown
+        ],
+    )
+    if len(children) > len(shown):
+        common.output.text(f"and {len(children) - len(shown)} more; --json tells all")
 
 
 def _description_rows(description: WorkflowDescription) -> list[tuple[str, object]]:
@@ -128,6 +157,9 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
     ]
     if description.custom_status is not None:
         rows.append(("custom status", json_text(description.custom_status)))
+    if description.parent is not None:
+        parent = description.parent
+        rows.append(("parent", f"{parent.workflow_id} in {parent.namespace}, run {parent.run_id}"))
     if description.patches:
         rows.append(("patches", ", ".join(description.patches)))
     rows.append(("input", json_text(description.input)))

@@ -1,0 +1,1 @@
+"""A trip whose parts are workflows of two departments."""
