@@ -47,6 +47,9 @@ from weft.records import (
     SignalReceived,
     TimerFired,
     TimerStarted,
+    UpdateAccepted,
+    UpdateCompleted,
+    UpdateFailed,
     WorkflowCompleted,
     WorkflowPatched,
 )
@@ -60,8 +63,8 @@ def problems_of(world: World, histories: Histories) -> list[str]:
     """Everything that is wrong, at the end of a run."""
     found = [*world.problems, *world.recorder.problems, *world.facts.surprises, *histories.problems]
     checks = (
-        _histories, _inline_order, _timers, _signals, _tasks, _lifecycle, _expectations, _promises, _inputs,
-        _leftovers, _progress, _memory, _custom_status, _patches, _published, family_problems,
+        _histories, _inline_order, _timers, _signals, _updates, _tasks, _lifecycle, _expectations, _promises,
+        _inputs, _leftovers, _progress, _memory, _custom_status, _patches, _published, family_problems,
     )  # fmt: skip
     for check in checks:
         found += check(world, histories)
@@ -152,6 +155,39 @@ def _signals(world: World, histories: Histories) -> Iterator[str]:
     for workflow_id, signal_id in world.facts.signalled:
         if (workflow_id, signal_id) not in received:
             yield f"{workflow_id}: signal {signal_id} was confirmed and is in no history"
+
+
+def _updates(world: World, histories: Histories) -> Iterator[str]:
+    """Each ID is taken up once and ends once; what a user was told of it is what the history says."""
+    answers: dict[tuple[str, str], object] = {}
+    for run in histories.runs.values():
+        yield from _answers(run, answers)
+    for workflow_id, update_id, answer in world.facts.updated:
+        if answers.get((workflow_id, update_id)) != answer:
+            yield f"{workflow_id}: update {update_id} was answered with {answer}, and its history says otherwise"
+    for rejected in world.facts.rejected:
+        if rejected in answers:
+            yield f"{rejected[0]}: update {rejected[1]} was called rejected, and is in its history"
+
+
+def _answers(run: RunHistory, answers: dict[tuple[str, str], object]) -> Iterator[str]:
+    """Add what came of this run's updates."""
+    under_way: set[str] = set()
+    for event in run.events():
+        if isinstance(event, UpdateAccepted):
+            if (run.workflow_id, event.update_id) in answers:
+                yield f"{_name(run)}: update {event.update_id} was taken up twice"
+            answers[run.workflow_id, event.update_id] = None
+            under_way.add(event.update_id)
+        elif isinstance(event, UpdateCompleted | UpdateFailed):
+            if event.update_id not in under_way:
+                yield f"{_name(run)}: update {event.update_id} ended and was not under way"
+            under_way.discard(event.update_id)
+            is_done = isinstance(event, UpdateCompleted)
+            answer = decode_payload(event.result) if is_done else event.failure.type
+            answers[run.workflow_id, event.update_id] = answer
+    if run.status == "completed" and under_way:
+        yield f"{_name(run)}: it did not wait for its updates {sorted(under_way)}"
 
 
 def _tasks(world: World, histories: Histories) -> Iterator[str]:

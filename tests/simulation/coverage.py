@@ -9,7 +9,17 @@ from tests.simulation.world import World
 from weft.metrics import WorkerMetrics
 from weft.records import STATUSES, Event
 
-REPLIES = ("accepted", "ended", "running", "conflict", "unknown", "refused", "cancelled")
+REPLIES = (
+    "accepted",
+    "ended",
+    "running",
+    "conflict",
+    "unknown",
+    "refused",
+    "answered",
+    "rejected",
+    "cancelled",
+)
 DROPPED = (
     "no such workflow",
     "result of an earlier run",

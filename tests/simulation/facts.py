@@ -17,6 +17,10 @@ class Facts:
     """(workflow ID, run ID) of starts that were confirmed."""
     signalled: list[tuple[str, str]] = field(default_factory=list)
     """(workflow ID, signal ID) of signals that were confirmed."""
+    updated: list[tuple[str, str, Any]] = field(default_factory=list)
+    """(workflow ID, update ID, answer or type of failure) of updates that a user was told are done."""
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    """(workflow ID, update ID) of updates that a user was told the code did not let pass."""
     results: list[tuple[str, str, Any]] = field(default_factory=list)
     """(workflow ID, run ID, result) that a user was told."""
     ended: list[tuple[str, str, str]] = field(default_factory=list)

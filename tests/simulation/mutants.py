@@ -14,6 +14,7 @@ from unittest.mock import patch
 import msgspec
 
 from weft.client import Handle, _end_request, _handle
+from weft.client._updates import UpdateRequest
 from weft.core import Decision, Run
 from weft.core import _children as children
 from weft.core import _decide as deciding
@@ -27,6 +28,7 @@ from weft.worker._progress import ProgressBook
 from weft.worker._serving import Serving
 from weft.worker._shelf import Shelf
 from weft.worker._takeover import Takeover
+from weft.worker._updates import Updates
 from weft.worker._watch import AttemptWatch
 from weft.workflow import Machine
 
@@ -121,6 +123,29 @@ def _every_signal(_original: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return signal
+
+
+def _every_update(original: Callable[..., str]) -> Callable[..., str]:
+    """An update that comes again is another one."""
+
+    def take(self: Any, cell: Any, request: Any, batch: Any, now_ms: int) -> str:
+        if cell.run is not None and request.id in cell.run.updates:
+            request = msgspec.structs.replace(
+                request, id=f"{request.id}, again {batch.record_count}"
+            )
+        return original(self, cell, request, batch, now_ms)
+
+    return take
+
+
+def _any_rejection(_original: Callable[..., None]) -> Callable[..., None]:
+    """The first rejection counts, whatever else was sent meanwhile."""
+
+    def take_rejection(self: Any, reply: Any) -> None:
+        if reply.failure is not None:
+            self._finish(reply)
+
+    return take_rejection
 
 
 def _no_watch(_original: Callable[..., Any]) -> Callable[..., Any]:
@@ -245,6 +270,8 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "end_of_any_run_of_a_child": (children, "_open", _any_run_of_a_child),
     "child_started_twice": (mailbox, "_was_started", _started_again),
     "children_left_alone": (Messenger, "_close", _left_alone),
+    "updates_taken_up_twice": (Updates, "take", _every_update),
+    "rejection_of_any_copy": (UpdateRequest, "_take_rejection", _any_rejection),
     "patch_taken_by_old_runs": (Machine, "patched", _always_patched),
 }
 """(where, what, how it is broken) by name."""

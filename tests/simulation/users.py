@@ -15,6 +15,8 @@ from weft.errors import (
     LogError,
     RefusedError,
     UnknownWorkflowError,
+    UpdateFailedError,
+    UpdateRejectedError,
     WorkflowFailedError,
 )
 from weft.workflow import Workflow
@@ -62,6 +64,28 @@ class User:
             return False
         self.facts.signalled.append((handle.id, signal_id))
         return True
+
+    async def update(self, handle: Handle[Any], name: str, value: object, update_id: str) -> object:
+        """What the code answered; None when it did not let the update pass, or could not do it."""
+        try:
+            if self.random.random() < 0.3:
+                await self._until_told(
+                    lambda: handle.update(
+                        name, value, id=update_id, wait="accepted", timeout=_PATIENCE_S
+                    )
+                )
+                await self.pause(2.0)
+            answer = await self._until_told(
+                lambda: handle.update(name, value, id=update_id, timeout=_PATIENCE_S)
+            )
+        except UpdateRejectedError:
+            self.facts.rejected.append((handle.id, update_id))
+            return None
+        except UpdateFailedError as error:
+            self.facts.updated.append((handle.id, update_id, error.type))
+            return None
+        self.facts.updated.append((handle.id, update_id, answer))
+        return answer
 
     async def end(self, handle: Handle[Any]) -> str:
         """Wait for the end of the run; returns its status."""

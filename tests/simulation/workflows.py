@@ -16,6 +16,8 @@ from weft.errors import ActivityError, ChildWorkflowError, SignalNotDeliveredErr
 NEWS = "sim-news"
 """A topic of the users', with a partition count of its own."""
 NEWS_PARTITIONS = 3
+TOO_HIGH = 6
+"""A number that a ledger lets pass and cannot enter."""
 TOO_LARGE = 950_000
 """Bytes of a result that no record can take."""
 
@@ -297,6 +299,33 @@ async def announcer(ctx: workflow.Context, count: int) -> int:
 
 
 @workflow.define
+async def ledger(ctx: workflow.Context) -> list[list[int]]:
+    """Takes numbers as updates and as signals until it is closed; whether it lets one pass changes all the time."""
+    entered: list[int] = []
+    noted: list[int] = []
+
+    def check(number: int) -> None:
+        if number % 3 == len(entered) % 3:
+            raise ValueError(f"no {number} after {len(entered)}")
+
+    @ctx.on_update("enter", validator=check)
+    async def enter(number: int) -> int:
+        if number == TOO_HIGH:
+            raise ArithmeticError(f"{number} is not a good number")
+        entered.append(number)
+        place = len(entered)
+        return await ctx.execute_activity(add_inline if number % 2 else add, place, 0)
+
+    @ctx.on_signal("note")
+    async def note(number: int) -> None:
+        noted.append(await ctx.execute_activity(add, number, 0))
+
+    await ctx.receive_signal("close")
+    await ctx.wait_condition(ctx.all_handlers_finished)
+    return [entered, noted]
+
+
+@workflow.define
 async def leaf(ctx: workflow.Context, number: int) -> int:
     return await ctx.execute_activity(add, number, 1)
 
@@ -346,7 +375,7 @@ async def teller(ctx: workflow.Context, plan: tuple[str, int]) -> int:
 
 
 _ALWAYS = (
-    announcer, chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
+    ledger, announcer, chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
     family, leaf, insisting, guardian, teller,
 )  # fmt: skip
 OLD_WORKFLOWS = (*_ALWAYS, patching_before)

@@ -248,6 +248,37 @@ async def announcements(user: User, _plain: PlainProducer, id: str) -> None:
     await user.end(handle)
 
 
+async def entries(user: User, plain: PlainProducer, id: str) -> None:
+    """Updates, some rejected, beside signals that are handled; perhaps with the run held for a while."""
+    handle = await user.start(flows.ledger, None, id)
+    numbers = range(user.random.randrange(1, 12))
+    entered: list[int] = []
+    user.expect(
+        id,
+        "completed",
+        lambda told: sorted(told[0]) == sorted(entered) and sorted(told[1]) == [*numbers],
+    )
+
+    async def enter(number: int) -> None:
+        await user.pause(4.0)
+        await plain.signal(id, "note", number, f"{id}/note-{number}")
+        if await user.update(handle, "enter", number, f"{id}/{number}") is not None:
+            entered.append(number)
+
+    async def hold() -> None:
+        await user.pause(4.0)
+        await user.ask(lambda: handle.suspend("to look at it", timeout_s=5.0))
+        await user.pause(8.0)
+        await user.ask(lambda: handle.resume(timeout_s=5.0))
+
+    held = hold() if user.random.random() < 0.3 else asyncio.sleep(0)
+    await asyncio.gather(held, *(enter(number) for number in numbers))
+    for number in numbers:  # those of plain producers may still be lost
+        await user.signal(handle, "note", number, f"{id}/note-{number}")
+    assert await user.signal(handle, "close", None, f"{id}/close")
+    await user.end(handle)
+
+
 async def families(user: User, _plain: PlainProducer, id: str) -> None:
     width = user.random.choice([1, 3, 8])
     user.expect(id, "completed", lambda total: total == sum(range(width)) + width + 1)
@@ -342,6 +373,6 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
-    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, announcements, rivals,
-    plain_starts, garbage, families, families, insistences, guardians, guardians, tellers,
+    purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, announcements, entries,
+    rivals, plain_starts, garbage, families, families, insistences, guardians, guardians, tellers,
 )  # fmt: skip
