@@ -33,6 +33,10 @@ def commands(example: str) -> list[list[str]]:
             "research",
             {"answer": "The moon, mostly.", "status": "published", "reviewed_by": "Grace"},
         ),
+        (
+            "onboarding",
+            {"account": "ada-lovelace", "email": "ada@example.com", "reference": "ID-7"},
+        ),
         ("documents", {"stopped": False, "failed": {}}),
         ("agent", {"rounds": 3}),
         ("fan_out", {"primes": 17984}),
