@@ -183,9 +183,11 @@ def _answers(run: RunHistory, answers: dict[tuple[str, str], object]) -> Iterato
             if event.update_id not in under_way:
                 yield f"{_name(run)}: update {event.update_id} ended and was not under way"
             under_way.discard(event.update_id)
-            is_done = isinstance(event, UpdateCompleted)
-            answer = decode_payload(event.result) if is_done else event.failure.type
-            answers[run.workflow_id, event.update_id] = answer
+            answers[run.workflow_id, event.update_id] = (
+                decode_payload(event.result)
+                if isinstance(event, UpdateCompleted)
+                else event.failure.type
+            )
     if run.status == "completed" and under_way:
         yield f"{_name(run)}: it did not wait for its updates {sorted(under_way)}"
 
