@@ -133,7 +133,8 @@ def _parallel(module: Any, env: Environment) -> None:
 def _timers(module: Any, env: Environment) -> None:
     assert env.start(module.trial, "Ada").result() == "reminder 3 to Ada"
     assert env.elapsed == timedelta(days=28)
-    env.fake(module.remind, "one", "two", lambda *_: "late", takes=timedelta(hours=2))
+    env.fake(module.remind, "one", "two", "late", takes=timedelta(minutes=5))
+    assert env.start(module.trial, "Ada").result() == "nobody was reminded in time"
 
 
 @plays("approval")
@@ -307,9 +308,8 @@ def test_signals_and_queries_run_as_they_are_typed(tmp_path: Path) -> None:
     (tmp_path / "both.py").write_text(both, encoding="utf-8")
     with shell.running(["weft", "dev", "both.py"]):
         made(shell)
-        for words in commands(BLOCKS["signal"]):
-            said = shell.run(words)
-        assert "a lamp: approved by Grace" in said
+        said = [shell.run(words) for words in commands(BLOCKS["signal"])]
+        assert "a lamp: approved by Grace" in said[-1]
         start, query, show, signal = commands(BLOCKS["query"])
         shell.run(start)
         wait_until(lambda: '"rows": 11' in shell.run(query), "both files are imported")

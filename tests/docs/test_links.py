@@ -33,7 +33,12 @@ def anchors(document: Path) -> set[str]:
     """The headings, as GitHub makes anchors of them."""
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    found: set[str] = set()
+    for heading in headings:
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        equal = sum(one == anchor or bool(re.fullmatch(rf"{anchor}-\d+", one)) for one in found)
+        found.add(f"{anchor}-{equal}" if equal else anchor)
+    return found
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)

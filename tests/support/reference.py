@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +41,7 @@ PAGES = {
     "weft.workflow": Page(
         ("define", "Context", "WorkflowInfo"),
         frozenset({"CancelScope", "Context", "GeneratorContext", "History", "Saga", "Workflow"})
-        | {"WorkflowInfo", "WorkflowLogger"},
+        | {"Child", "ChildHandle", "ParentInfo", "WorkflowInfo", "WorkflowLogger"},
         frozenset({"ACTIVATIONS", "UNGUARDED", "Guard", "Machine", "TurnInterrupted"})
         | {"leave_loop", "running_line", "OpenQuestion", "Questions"},
     ),
@@ -58,16 +59,16 @@ PAGES = {
     ),
     "weft.worker": Page(
         ("Worker",),
-        hidden=frozenset({"AttemptPulse", "AttemptRunner", "Batch", "Partition"}),
+        hidden=frozenset({"AttemptPulse", "AttemptRunner", "Batch", "Directory", "Partition"}),
     ),
     "weft.testing": Page(
         ("Environment", "Handle", "crash_everywhere", "replay"),
-        frozenset({"Call", "Handle"}),
+        frozenset({"Call", "ChildCall", "Handle", "Published"}),
         frozenset({"check", "read_histories"}),
     ),
     "weft.executor": Page(
         ("DurableExecutor", "DefaultExecutor", "WorkflowStore", "Hooks"),
-        frozenset({"Fact"}),
+        frozenset({"Fact", "FunctionContext"}),
         frozenset({"FunctionWorkflow", "HookObserver", "as_activity", "as_workflow", "fact_of"})
         | {"tell_all"},
     ),
@@ -120,13 +121,20 @@ def exported(package: str) -> dict[str, Member]:
 
 
 def public_members(member: Member) -> dict[str, Member]:
-    """What a class shows: values, then what it can do itself, then what it inherits. None of anything else.
+    """What a class shows: values, then what it can do itself, then what it has from parts. None of anything else.
 
+    What it has from another class of the reference stands there.
     The tests in a class of tests are for whoever inherits it, not for whoever reads.
     """
     if not isinstance(member, griffe.Class):
         return {}
-    names = {**member.members, **member.inherited_members}
+    elsewhere = {
+        name for base in member.mro() if base.name in _public_names() for name in base.all_members
+    }
+    inherited = {
+        name: one for name, one in member.inherited_members.items() if name not in elsewhere
+    }
+    names = {**member.members, **inherited}
     shown = {
         name: _target(one)
         for name, one in names.items()
@@ -176,16 +184,21 @@ def _index(names: Iterable[str]) -> str:
         for name in names
     ]
     return (
-        "# API reference\n\nMade from the docstrings by `make reference`.\n\n| package | what for |\n|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+        "# API reference\n\nMade from the docstrings by `make reference`. The [guide](../guide/README.md) shows how it "
+        "all goes together.\n\n| package | what for |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 
 def _contents(names: dict[str, Member]) -> str:
-    rows = [
-        f"| [`{name}`](#{name.lower()}) | {_first_sentence(one)} |" for name, one in names.items()
-    ]
+    rows = []
+    anchors: Counter[str] = Counter()
+    for name, one in names.items():
+        anchor = name.lower()
+        number = (
+            f"-{anchors[anchor]}" if anchors[anchor] else ""
+        )  # as GitHub tells equal heads apart
+        anchors[anchor] += 1
+        rows.append(f"| [`{name}`](#{anchor}{number}) | {_first_sentence(one)} |")
     return "| | |\n|---|---|\n" + "\n".join(rows)
 
 
@@ -231,9 +244,21 @@ def _type(member: Member) -> str:
 
 def _class(name: str, member: griffe.Class) -> str:
     """With what else an object of it is; nothing about the machinery of types."""
-    bases = [str(base) for base in member.bases]
-    told = [base for base in bases if not base.startswith(("Base", "Generic", "Protocol", "_"))]
+    told = [str(base) for base in member.bases if _is_told(base)]
     return f"class {name}" + (f"({', '.join(told)})" if told else "")
+
+
+def _is_told(base: str | griffe.Expr) -> bool:
+    """Whether it is a class that readers know, and not a part of this one or of the types' machinery."""
+    path = base if isinstance(base, str) else base.canonical_path
+    if path.startswith("weft."):
+        return path.rpartition(".")[2] in _public_names()
+    return not path.startswith("typing.")
+
+
+@cache
+def _public_names() -> frozenset[str]:
+    return frozenset(name for package in packages() for name in exported(package))
 
 
 def _constructor(member: griffe.Class) -> list[griffe.Parameter]:
