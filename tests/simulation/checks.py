@@ -52,6 +52,9 @@ from weft.records import (
     UpdateFailed,
     WorkflowCompleted,
     WorkflowPatched,
+    WorkflowStarted,
+    chain_of,
+    run_number,
 )
 from weft.topics import check_workflow_id, partition_of
 from weft.worker._answers import LIFECYCLE
@@ -142,11 +145,16 @@ def _timers(world: World, histories: Histories) -> Iterator[str]:
 
 
 def _signals(world: World, histories: Histories) -> Iterator[str]:
-    """Each ID once a run; what was confirmed is there."""
+    """Each ID once a run, and taken by one run of a chain; what was confirmed is there."""
     received: set[tuple[str, str]] = set()
     for run in histories.runs.values():
-        ids = [event.signal_id for event in run.events() if isinstance(event, SignalReceived)]
-        received.update((run.workflow_id, signal_id) for signal_id in ids)
+        events = run.events()
+        ids = [event.signal_id for event in events if isinstance(event, SignalReceived)]
+        started = events[0]
+        assert isinstance(started, WorkflowStarted), "every history begins with it"
+        received.update((run.workflow_id, signal_id) for signal_id in (*ids, *started.signal_ids))
+        for signal_id in {*ids} & {*started.signal_ids}:
+            yield f"{_name(run)}: signal {signal_id} was taken by a former run of the chain"
         yield from (
             f"{_name(run)}: signal {signal_id} was applied {count} times"
             for signal_id, count in Counter(ids).items()
@@ -249,17 +257,24 @@ def _given_up(run: RunHistory) -> set[tuple[str, int]]:
 
 def _lifecycle(world: World, histories: Histories) -> Iterator[str]:
     """What is published is what happened, once."""
-    published = Counter(
-        msgspec.json.decode(record.value or b"", type=LifecycleEvent).id
+    lifecycle = [
+        msgspec.json.decode(record.value or b"", type=LifecycleEvent)
         for record in world.recorder.facts(world.namespace.events)
-    )
+    ]
+    published = Counter(event.id for event in lifecycle)
     happened = {
         f"{run.run_id}/{event.event_id}"
         for run in histories.runs.values()
         for event in run.events()
         if type(event) in LIFECYCLE
     }
-    replaced = {run.run_id: len(run.raw) for run in histories.runs.values() if run.replaced}
+    yield from _continued(lifecycle, histories)
+    happened.update(event.id for event in lifecycle if _is_overwritten(event, histories))
+    replaced = {
+        run.run_id: len(run.raw)
+        for run in histories.runs.values()
+        if run.replaced and not run.continued
+    }
     for key in list(published):
         run_id, _, event_id = key.partition("/")
         if run_id in replaced and int(event_id) > replaced[run_id]:
@@ -273,6 +288,30 @@ def _lifecycle(world: World, histories: Histories) -> Iterator[str]:
         f"event {key} was published and did not happen" for key in set(published) - happened
     )
     yield from (f"event {key} happened and was not published" for key in happened - set(published))
+
+
+def _is_overwritten(event: LifecycleEvent, histories: Histories) -> bool:
+    """Of a run whose end, or all of it, was overwritten by the run that continues it, in the same transaction."""
+    run_id, _, event_id = event.id.partition("/")
+    run, last = histories.runs.get(run_id), histories.last_of_chain(run_id)
+    if run is None:
+        return last is not None and run_number(run_id) < run_number(last.run_id)
+    return run.continued and int(event_id) > len(run.raw)
+
+
+def _continued(lifecycle: list[LifecycleEvent], histories: Histories) -> Iterator[str]:
+    """Each run of a chain but the last is told to be continued, once."""
+    told = Counter(
+        event.id.partition("/")[0] for event in lifecycle if event.type.endswith(".continued")
+    )
+    expected = {
+        f"{chain_of(run.run_id)}.{number}" if number > 1 else chain_of(run.run_id)
+        for run in histories.runs.values()
+        for number in range(1, run_number(run.run_id))
+    }
+    if told != Counter(expected):
+        odd = {*(told - Counter(expected)), *(Counter(expected) - told)}
+        yield f"runs were told to be continued too often, or not: {sorted(odd)[:5]}"
 
 
 def _expectations(world: World, histories: Histories) -> Iterator[str]:
@@ -292,14 +331,14 @@ def _promises(world: World, histories: Histories) -> Iterator[str]:
     """What users were told is what the log says."""
     facts = world.facts
     for workflow_id, run_id in facts.started:
-        if run_id not in histories.runs:
+        if histories.last_of_chain(run_id) is None:
             yield f"{workflow_id}: the start of run {run_id} was confirmed and is not on the log"
     for workflow_id, run_id, result in facts.results:
-        run = histories.runs.get(run_id)
+        run = histories.last_of_chain(run_id)
         if run is None or run.status != "completed" or _result(run) != result:
             yield f"{workflow_id}: its user was told {str(result)[:100]}, which run {run_id} did not give"
     for workflow_id, run_id, status in facts.ended:
-        run = histories.runs.get(run_id)
+        run = histories.last_of_chain(run_id)
         if run is None or run.status != status:
             yield f"{workflow_id}: its user was told that run {run_id} is {status}"
     for workflow_id, run_id in facts.purged:

@@ -7,7 +7,7 @@ from typing import get_args
 from tests.simulation.histories import Histories
 from tests.simulation.world import World
 from weft.metrics import WorkerMetrics
-from weft.records import STATUSES, Event
+from weft.records import STATUSES, Event, WorkflowContinued, run_number
 
 REPLIES = (
     "accepted",
@@ -41,13 +41,14 @@ ABORTS = ("fenced", "unknown", "unavailable")
 def every_transition() -> set[str]:
     """All that there is to reach."""
     return {
-        *(f"event {kind.__name__}" for kind in get_args(Event)),
+        *(f"event {kind.__name__}" for kind in get_args(Event) if kind is not WorkflowContinued),
         *(f"status {status}" for status in STATUSES),
         *(f"reply {outcome}" for outcome in REPLIES),
         *(f"dropped: {reason}" for reason in DROPPED),
         *(f"commit {reason}" for reason in ABORTS),
         *(f"lease lost: {reason}" for reason in LOST),
         "history with pages",
+        "workflow continued",  # the event itself is overwritten by the next run
         "record forwarded",
         "record put aside",
         "workflow purged",
@@ -64,6 +65,8 @@ def transitions_of(world: World, histories: Histories) -> set[str]:
         reached.update(f"event {type(event).__name__}" for event in run.events())
         if run.head is not None and run.head.page_count:
             reached.add("history with pages")
+        if run_number(run.run_id) > 1:
+            reached.add("workflow continued")
         if run.purged:
             reached.add("workflow purged")
         if run.workflow_id in ids:

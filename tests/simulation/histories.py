@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 from tests.simulation.recorder import Written
 from weft.codec import decode_events, decode_payload, decode_state, join_events
-from weft.records import ENDED, Claim, Event, Head, Payload, Progress, Status
+from weft.records import (
+    ENDED,
+    Claim,
+    Event,
+    Head,
+    Payload,
+    Progress,
+    Status,
+    is_same_chain,
+    run_number,
+)
 
 
 @dataclass(slots=True)
@@ -23,7 +33,9 @@ class RunHistory:
     head: Head | None = None
     purged: bool = False
     replaced: bool = False
-    """Terminated by the start of the next run: in the same transaction, so its last event is published only."""
+    """Ended by the start of the next run: in the same transaction, so its last event is published only."""
+    continued: bool = False
+    """Replaced by the run that continues it."""
 
     @property
     def status(self) -> Status:
@@ -47,6 +59,11 @@ class Histories:
         self._gone: set[str] = set()
         for record in records:
             self._take(record)
+
+    def last_of_chain(self, run_id: str) -> RunHistory | None:
+        """The newest run that is, or continues, this one; None for one that was never on the log."""
+        chain = [run for one, run in self.runs.items() if is_same_chain(one, run_id)]
+        return max(chain, key=lambda run: run_number(run.run_id), default=None)
 
     def _take(self, record: Written) -> None:
         key = record.key or b""
@@ -74,6 +91,7 @@ class Histories:
         former = self.current.get(workflow_id)
         if former is not None and former != head.run_id:
             self.runs[former].replaced = self.runs[former].status not in ENDED
+            self.runs[former].continued = is_same_chain(former, head.run_id)
             self._gone.add(former)
         self.current[workflow_id] = head.run_id
         run = self._run(workflow_id, head.run_id, record)

@@ -21,6 +21,7 @@ from weft.core import _decide as deciding
 from weft.errors import CommitUnknownError
 from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
 from weft.worker import _mailbox as mailbox
+from weft.worker import _turn
 from weft.worker._messenger import Messenger
 from weft.worker._owner import PartitionOwner
 from weft.worker._partition import Partition
@@ -31,6 +32,7 @@ from weft.worker._takeover import Takeover
 from weft.worker._updates import Updates
 from weft.worker._watch import AttemptWatch
 from weft.workflow import Machine
+from weft.workflow._continue import Untaken
 
 
 def _reply_first(original: Callable[..., None]) -> Callable[..., None]:
@@ -163,6 +165,26 @@ def _progress_forgotten(_original: Callable[..., Any]) -> Callable[..., Any]:
     return settle
 
 
+def _nothing_handed_on(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """What a run has not taken ends with it."""
+    return lambda _self: []
+
+
+def _looked_at_or_not(_original: Callable[..., Any]) -> Callable[..., Any]:
+    """A signal that a future was given counts as taken."""
+    return lambda _self, _future, _signal: None
+
+
+def _ids_forgotten(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Each run of a chain knows the IDs of its own signals only."""
+
+    def opening_after(*arguments: Any, **options: Any) -> Any:
+        started, *signals = original(*arguments, **options)
+        return [msgspec.structs.replace(started, signal_ids=()), *signals]
+
+    return opening_after
+
+
 def _nothing_is_fresh(_original: float) -> float:
     return 0.0
 
@@ -263,6 +285,9 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
     "published_outside_the_transaction": (PartitionOwner, "_commit", _outside_of_it),
+    "signals_lost_by_continuing": (Machine, "unconsumed", _nothing_handed_on),
+    "given_signals_lost_by_continuing": (Untaken, "give", _looked_at_or_not),
+    "signal_ids_forgotten_by_continuing": (_turn, "opening_after", _ids_forgotten),
     "inline_before_its_cause": (Serving, "take_turns", _all_early),
     "older_body_read_back": (Shelf, "body", _first_body),
     "offset_of_an_older_head": (Shelf, "rewritten", _offset_kept),

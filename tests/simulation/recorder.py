@@ -13,7 +13,7 @@ from tests.simulation.log import Entry, Observer
 from tests.simulation.scheduler import Scheduler
 from weft.codec import decode_reply, decode_state
 from weft.log import LogRecord
-from weft.records import ENDED, Head
+from weft.records import ENDED, Head, chain_of, run_number
 from weft.topics import Namespace
 
 
@@ -43,6 +43,8 @@ class Recorder(Observer):
         self._open: dict[tuple[int, int], list[Written]] = {}
         self._runs: dict[str, str] = {}
         """The newest committed status, by run ID."""
+        self._newest_of_chain: dict[str, int] = {}
+        """The number of the newest run, by chain."""
 
     def facts(self, topic: str) -> Iterator[Written]:
         """Committed records of a topic, in the order of each partition."""
@@ -97,7 +99,15 @@ class Recorder(Observer):
             state = decode_state(record.value)
             if isinstance(state, Head):
                 self._runs[state.run_id] = state.status
+                self._newest_of_chain[chain_of(state.run_id)] = run_number(state.run_id)
                 self.statuses.add(state.status)
+
+    def _shown(self, run_id: str) -> str:
+        """The run, or the one that continues it: several runs of a chain may have come and gone in one transaction."""
+        newest = self._newest_of_chain.get(chain_of(run_id), 0)
+        if run_id in self._runs or newest <= run_number(run_id):
+            return run_id
+        return f"{chain_of(run_id)}.{newest}"
 
     def _check_reply(self, record: Written) -> None:
         """What a client is told must be a fact already."""
@@ -105,7 +115,7 @@ class Recorder(Observer):
         self.reply_outcomes.add(reply.outcome)
         if not reply.run_id:
             return
-        committed = self._runs.get(reply.run_id)
+        committed = self._runs.get(self._shown(reply.run_id))
         if committed is None or (reply.outcome == "ended" and committed not in ENDED):
             self.problems.append(
                 f"a client was told {reply.outcome!r} ({reply.status}) of run {reply.run_id} before that was durable: "

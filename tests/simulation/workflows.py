@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from weft import activity, workflow
 from weft.activity import Retry
@@ -374,8 +374,30 @@ async def teller(ctx: workflow.Context, plan: tuple[str, int]) -> int:
     return -1
 
 
+class Relay(TypedDict):
+    count: int
+    each: int
+    got: list[int]
+
+
+@workflow.define
+async def relay(ctx: workflow.Context, state: Relay) -> list[int]:
+    """Takes so many signals, a few in each run of a chain, and gives back what was in them, in their order."""
+    got = state["got"]
+    while len(got) < state["count"]:
+        if len(got) - len(state["got"]) == state["each"]:
+            if len(got) % 2:
+                ctx.receive_signal("number", int)  # which nobody looks at any more
+            if len(got) % 3 == 0:
+                await ctx.execute_activity(add_inline if len(got) % 2 else add, 1, 1)
+            ctx.continue_as_new({**state, "got": got})
+        got = [*got, await ctx.receive_signal("number", int)]
+    return got
+
+
 _ALWAYS = (
-    ledger, announcer, chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized, failing,
+    ledger, announcer, relay, chain, fan_out, inbox, sleeper, waiter, racer, climber, late, stubborn, long, oversized,
+    failing,
     family, leaf, insisting, guardian, teller,
 )  # fmt: skip
 OLD_WORKFLOWS = (*_ALWAYS, patching_before)

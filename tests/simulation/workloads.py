@@ -331,6 +331,32 @@ async def tellers(user: User, _plain: PlainProducer, id: str) -> None:
     await user.end(inbox)
 
 
+async def relays(user: User, plain: PlainProducer, id: str) -> None:
+    """Signals that race with a workflow which continues as a new run all the time, and is held now and then."""
+    count = user.random.randrange(1, 25)
+    user.expect(id, "completed", lambda got: sorted(got) == list(range(count)))
+    state = {"count": count, "each": user.random.choice([1, 1, 2, 5]), "got": []}
+    handle = await user.start(flows.relay, state, id)
+
+    async def send(number: int) -> None:
+        for _ in range(user.random.choice([1, 1, 2])):
+            await user.pause(3.0)
+            if user.random.random() < 0.5:
+                await user.signal(handle, "number", number, f"{id}/{number}")
+            else:
+                await plain.signal(id, "number", number, f"{id}/{number}")
+
+    async def hold() -> None:
+        await user.pause(3.0)
+        await user.ask(lambda: handle.suspend("to look at it", timeout_s=5.0))
+        await user.pause(2.0)
+        await user.ask(lambda: handle.resume(timeout_s=5.0))
+
+    holds = [hold()] if user.random.random() < 0.3 else []
+    await asyncio.gather(*(send(number) for number in range(count)), *holds)
+    await user.end(user.anybody(handle))
+
+
 async def rivals(user: User, _plain: PlainProducer, id: str) -> None:
     """Two starts of one ID: one of them is refused, and nothing happens twice."""
     user.expect(id, "completed", lambda word: word == "now")
@@ -374,5 +400,6 @@ async def garbage(user: User, plain: PlainProducer, id: str) -> None:
 WORKLOADS: tuple[Workload, ...] = (
     chains, fans, bursts, naps, cancellations, terminations, deadlines, races, climbs, climbs, falls, limits, failures,
     purges, replacements, long_histories, oversizes, errors, novelties, suspensions, changes, announcements, entries,
+    relays,
     rivals, plain_starts, garbage, families, families, insistences, guardians, guardians, tellers,
 )  # fmt: skip

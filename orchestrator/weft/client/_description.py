@@ -11,7 +11,7 @@ from weft.client._children import ChildDescription, ParentDescription, children_
 from weft.client._state import HeadFields
 from weft.codec import decode_payload
 from weft.core import OpenActivity, rebuild
-from weft.records import Event, FailureInfo, Head, Status, WorkflowStarted
+from weft.records import Event, FailureInfo, Head, Status, WorkflowStarted, run_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,10 @@ class WorkflowDescription:
     """All that it has asked for, whatever became of them."""
     parent: ParentDescription | None
     """Of a child: the run that started it."""
+    continued_from: str
+    """The ID of the run that this one continues; empty for none."""
+    run_number: int
+    """Its place among the runs that continue one another; the first is 1."""
     patches: tuple[str, ...]
     """Changes of its code whose new way it takes: what `ctx.patched` recorded."""
 
@@ -134,6 +138,8 @@ def describe(
         ),
         children=children_of(events, namespace),
         parent=parent_of(events),
+        continued_from=started.continued_from,
+        run_number=run_number(head.run_id),
         patches=tuple(run.patches),
     )
 

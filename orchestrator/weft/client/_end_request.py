@@ -15,7 +15,7 @@ from weft.client._outcome import reply_of
 from weft.client._request import Address, Request
 from weft.codec import encode
 from weft.errors import WeftError
-from weft.records import ENDED, AwaitResult, Head, Reply, ReplyTo, StartWorkflow
+from weft.records import ENDED, AwaitResult, Head, Reply, ReplyTo, StartWorkflow, is_same_chain
 from weft.topics import Namespace
 
 AWAIT_AGAIN_S = (2.0, 5.0, 10.0)
@@ -105,8 +105,10 @@ class EndRequest(Request):
         return self._start is not None and not self.run_id
 
     def is_about(self, head: Head | None) -> bool:
-        """Whether this is the head of the run that is waited for."""
-        return head is not None and self.run_id in {"", head.run_id}
+        """Whether this is the head of the run that is waited for, or of one that continues it."""
+        if head is None:
+            return False
+        return not self.run_id or is_same_chain(self.run_id, head.run_id)
 
     def take_head(self, head: Head | None, known_run_id: str, *, is_decided: bool) -> None:
         """What the state topic says. `known_run_id` is what `run_id` was when reading it began.

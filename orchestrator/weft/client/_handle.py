@@ -48,6 +48,8 @@ from weft.records import (
     TerminateWorkflow,
     UnblockWorkflow,
     UpdateWorkflow,
+    WorkflowStarted,
+    is_same_chain,
 )
 
 Out = TypeVar("Out")
@@ -65,8 +67,9 @@ _FRESH_STEPS_S = (0.05, 0.05, 0.1, 0.2, 0.5, 1.0)
 class Handle(Generic[Out_co]):
     """A workflow by its ID; `Out` is what it returns. Made by a `Client`, and usable as long as that is open.
 
-    With a `run_id` it is about that run, otherwise about the newest one. Signals, cancellations and terminations always
-    go to the newest.
+    With a `run_id` it is about that run and those that continue it (`ctx.continue_as_new`): the newest of them is what
+    it shows, and the end of the last is what `result` waits for. Otherwise it is about the newest run. Signals,
+    cancellations and terminations always go to the newest.
     """
 
     def __init__(
@@ -387,7 +390,8 @@ class Handle(Generic[Out_co]):
     async def _has_received(self, signal_id: str) -> bool:
         """Whether the signal had arrived before the run ended: its confirmation may have been lost."""
         return any(
-            isinstance(event, SignalReceived) and event.signal_id == signal_id
+            (isinstance(event, SignalReceived) and event.signal_id == signal_id)
+            or (isinstance(event, WorkflowStarted) and signal_id in event.signal_ids)
             for event in await self.history()
         )
 
@@ -424,7 +428,7 @@ class Handle(Generic[Out_co]):
         return found if found is not None and self._is_meant(found[0]) else None
 
     def _is_meant(self, head: Head) -> bool:
-        return not self.run_id or head.run_id == self.run_id
+        return not self.run_id or is_same_chain(head.run_id, self.run_id)
 
 
 def _signal_payload(name: str, value: object, hint: Any) -> Payload:

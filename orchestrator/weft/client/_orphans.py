@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from weft.client._state import Referenced
-from weft.payloads import StoredObject, scope_of
+from weft.payloads import StoredObject, scope_name, scope_of
 
 
 def orphans(
@@ -20,10 +20,11 @@ def orphans(
     What an open run stored and does not refer to stays until the run is purged: it may store the same again this very
     moment. What has no time stays too.
     """
+    scopes = {scope_name(run_id) for run_id in referenced.run_ids}
     return [
         one
         for one in found
         if 0 < one.written_s < written_before_s
         and one.key not in referenced.keys
-        and scope_of(one.key) not in referenced.run_ids
+        and scope_of(one.key) not in scopes
     ]

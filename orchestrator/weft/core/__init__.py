@@ -13,6 +13,7 @@ from weft.core._commands import (
     Command,
     CompleteUpdate,
     CompleteWorkflow,
+    ContinueWorkflow,
     DispatchActivity,
     Due,
     FailUpdate,
@@ -28,9 +29,10 @@ from weft.core._commands import (
 )
 from weft.core._decide import Decision, Input, decide, decide_commands, decide_refusal, decide_start
 from weft.core._retry import is_retryable, retry_interval_ms
-from weft.core._run import OpenActivity, OpenChild, Run
+from weft.core._run import OF_A_FORMER_RUN, OpenActivity, OpenChild, Run
 
 __all__ = [
+    "OF_A_FORMER_RUN",
     "CancelActivity",
     "CancelChild",
     "CancelTimer",
@@ -38,6 +40,7 @@ __all__ = [
     "Command",
     "CompleteUpdate",
     "CompleteWorkflow",
+    "ContinueWorkflow",
     "Decision",
     "DispatchActivity",
     "Due",

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from weft.core._children import CHILD_FOLDS
-from weft.core._run import OpenActivity, Run
+from weft.core._run import OF_A_FORMER_RUN, OpenActivity, Run
 from weft.errors import InvariantViolation
 from weft.records import (
     ActivityCancelled,
@@ -35,6 +35,7 @@ from weft.records import (
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
     WorkflowResumed,
@@ -107,9 +108,11 @@ def _started(run: Run, event: WorkflowStarted) -> None:
     run.request_id = event.request_id
     run.parent = event.parent
     run.created_ms = event.time_ms
+    run.signal_ids = dict.fromkeys(event.signal_ids)
+    run.updates = dict.fromkeys(event.update_ids, OF_A_FORMER_RUN)
     run.timeout_ms = event.timeout_ms
     if event.timeout_ms:
-        run.deadline_ms = event.time_ms + event.timeout_ms
+        run.deadline_ms = event.deadline_ms or event.time_ms + event.timeout_ms
         heappush(run.due_heap, (run.deadline_ms, 0))
 
 
@@ -216,7 +219,7 @@ def _published(_run: Run, _event: RecordPublished) -> None:
 
 def _signal_received(run: Run, event: SignalReceived) -> None:
     if event.signal_id:
-        run.signal_ids.add(event.signal_id)
+        run.signal_ids[event.signal_id] = None
 
 
 def _update_accepted(run: Run, event: UpdateAccepted) -> None:
@@ -255,6 +258,10 @@ def _taken_up(run: Run, _event: WorkflowUnblocked | WorkflowResumed) -> None:
 def _completed(run: Run, event: WorkflowCompleted) -> None:
     run.result = event.result
     _end(run, "completed")
+
+
+def _continued(run: Run, _event: WorkflowContinued) -> None:
+    _end(run, "continued")
 
 
 def _failed(run: Run, event: WorkflowFailed) -> None:
@@ -316,6 +323,7 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     WorkflowSuspended: _suspended,
     WorkflowResumed: _taken_up,
     WorkflowCompleted: _completed,
+    WorkflowContinued: _continued,
     WorkflowFailed: _failed,
     WorkflowCancelled: _cancelled,
     WorkflowTerminated: _terminated,

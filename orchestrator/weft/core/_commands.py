@@ -108,6 +108,14 @@ class CompleteWorkflow(msgspec.Struct, frozen=True, gc=False):
     result: Payload
 
 
+class ContinueWorkflow(msgspec.Struct, frozen=True, gc=False):
+    """The run is to go on as a new one. `cancel_requested`: the code has not seen a cancellation that was asked for."""
+
+    input: Payload
+    keep_signals: bool = True
+    cancel_requested: bool = False
+
+
 class FailWorkflow(msgspec.Struct, frozen=True, gc=False):
     failure: FailureInfo
 
@@ -129,6 +137,7 @@ Command = (
     | CompleteUpdate
     | FailUpdate
     | CompleteWorkflow
+    | ContinueWorkflow
     | FailWorkflow
     | CancelWorkflowDone
 )

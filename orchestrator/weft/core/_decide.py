@@ -30,6 +30,7 @@ from weft.core._commands import (
     Command,
     CompleteUpdate,
     CompleteWorkflow,
+    ContinueWorkflow,
     DispatchActivity,
     Due,
     FailUpdate,
@@ -82,11 +83,13 @@ from weft.records import (
     UpdateWorkflow,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
     WorkflowStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
+    next_run_id,
 )
 
 Input = (
@@ -434,6 +437,17 @@ def _complete(_run: Run, command: CompleteWorkflow, event_id: int, now_ms: int) 
     return WorkflowCompleted(event_id, now_ms, command.result)
 
 
+def _continue(run: Run, command: ContinueWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
+    return WorkflowContinued(
+        event_id,
+        now_ms,
+        next_run_id(run.run_id),
+        command.input,
+        command.keep_signals,
+        command.cancel_requested,
+    )
+
+
 def _fail(_run: Run, command: FailWorkflow, event_id: int, now_ms: int) -> HistoryEvent:
     return WorkflowFailed(event_id, now_ms, command.failure)
 
@@ -497,6 +511,7 @@ _COMMANDS: dict[type, Callable[[Run, Any, int, int], HistoryEvent]] = {
     CompleteUpdate: _complete_update,
     FailUpdate: _fail_update,
     CompleteWorkflow: _complete,
+    ContinueWorkflow: _continue,
     FailWorkflow: _fail,
     CancelWorkflowDone: _cancelled,
 }

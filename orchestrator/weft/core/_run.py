@@ -20,6 +20,9 @@ from weft.records import (
     Status,
 )
 
+OF_A_FORMER_RUN = -1
+"""Instead of an event ID: it was in the history of a run that this one continues."""
+
 
 @dataclass(slots=True)
 class OpenActivity:
@@ -113,9 +116,11 @@ class Run:
     children: dict[int, OpenChild] = field(default_factory=dict)
     sends: set[int] = field(default_factory=set)
     """Numbers of signals to other workflows, of which nobody has said yet what became."""
-    signal_ids: set[str] = field(default_factory=set)
+    signal_ids: dict[str, None] = field(default_factory=dict)
+    """Of the signals that were received, by this run or former ones of its chain, oldest first."""
     updates: dict[str, int] = field(default_factory=dict)
-    """The event ID of the outcome of each update that was accepted, by its ID; 0 while its handler is under way."""
+    """The event ID of the outcome of each update that was accepted, by its ID; 0 while its handler is under way, and
+    `OF_A_FORMER_RUN`."""
     patches: list[str] = field(default_factory=list)
     """Changes of the code whose new way this run takes, in the order in which it came by them."""
     cancel_requested: bool = False

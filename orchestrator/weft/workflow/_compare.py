@@ -17,6 +17,7 @@ from weft.core import (
     Command,
     CompleteUpdate,
     CompleteWorkflow,
+    ContinueWorkflow,
     FailUpdate,
     FailWorkflow,
     PublishRecord,
@@ -41,6 +42,7 @@ from weft.records import (
     UpdateFailed,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
 )
 
@@ -61,6 +63,7 @@ COMMAND_EVENTS = (
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowCancelled,
+    WorkflowContinued,
 )
 
 _ADVICE = (
@@ -84,7 +87,8 @@ def check_command(machine: Machine, command: Command, event: HistoryEvent) -> No
 
 def _was_refused(event: HistoryEvent, command: Command) -> bool:
     """The code gave a result that was too large for its worker: another one may have a payload store."""
-    if isinstance(command, CompleteWorkflow) and isinstance(event, WorkflowFailed):
+    is_ending = isinstance(command, CompleteWorkflow | ContinueWorkflow)
+    if is_ending and isinstance(event, WorkflowFailed):
         return event.failure.type == PayloadTooLargeError.__name__
     return (
         isinstance(command, CompleteUpdate)
@@ -151,6 +155,8 @@ def describe_event(event: HistoryEvent) -> str:  # noqa: C901  # one case an eve
             return f"FailWorkflow with {event.failure.type}"
         case WorkflowCancelled():
             return "CancelWorkflow"
+        case WorkflowContinued():
+            return "ContinueAsNew"
         case _:
             return type(event).__name__
 
@@ -184,6 +190,8 @@ def describe_command(command: Command) -> str:  # noqa: C901  # one case a comma
             return f"FailWorkflow with {command.failure.type}"
         case CancelWorkflowDone():
             return "CancelWorkflow"
+        case ContinueWorkflow():
+            return "ContinueAsNew"
         case RecordPatch():
             return f'RecordPatch "{command.patch_id}"'
 

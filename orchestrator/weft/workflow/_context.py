@@ -7,7 +7,7 @@ import random as random_module
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from typing_extensions import TypeForm
@@ -15,8 +15,9 @@ from typing_extensions import TypeForm
 from weft.activity import Activity
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
-from weft.records import CUSTOM_STATUS_BYTES_MAX
+from weft.records import CUSTOM_STATUS_BYTES_MAX, run_number
 from weft.workflow._child_calls import ChildCalls, GeneratorChildCalls
+from weft.workflow._continue import SUGGESTED_EVENTS
 from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._history import History
@@ -58,6 +59,20 @@ class WorkflowInfo:
     started: datetime
     parent: ParentInfo | None = None
     """Of a child."""
+    continued_from: str = ""
+    """The ID of the run that this one continues."""
+    run_number: int = 1
+    """Its place among the runs that continue one another."""
+    history_length: int = 0
+    """How many events this run has, up to the one that is being handled."""
+
+    @property
+    def is_continue_suggested(self) -> bool:
+        """Whether the history has grown long (4,000 events): time to `ctx.continue_as_new`, where the code can.
+
+        A long history costs its owner memory, and time after a takeover.
+        """
+        return self.history_length >= SUGGESTED_EVENTS
 
 
 def seconds_of(duration: timedelta | float, what: str) -> float:
@@ -88,6 +103,9 @@ class BaseContext:
             started.version,
             datetime.fromtimestamp(started.time_ms / 1000, UTC),
             ParentInfo(parent.namespace, parent.workflow_id, parent.run_id) if parent else None,
+            started.continued_from,
+            run_number(started.run_id),
+            self._machine.event_id,
         )
 
     @property
@@ -214,6 +232,14 @@ class BaseContext:
         """
         return self._machine.publish(encoded(topic, key, value, headers))
 
+    def _continue_as_new(self, args: tuple[Any, ...], *, keep_signals: bool) -> NoReturn:
+        if len(args) > 1:
+            raise UsageError(
+                f"a workflow takes one input at most, and continue_as_new was given {len(args)}"
+            )
+        data = self._machine.workflow.encode_input(args[0] if args else None)
+        self._machine.continue_as_new(data, keep_signals=keep_signals)
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
 
@@ -304,6 +330,20 @@ class Context(ChildCalls, BaseContext):
             future.give_up_after(seconds_of(timeout, "timeout"))
         return future
 
+    def continue_as_new(self, *args: Any) -> NoReturn:
+        """End this run, and go on as a new one with this input: same workflow ID, next run, an empty history.
+
+        For workflows that go on for ever: each run stays short. It happens in one transaction. Signals that this run
+        has not taken are there when the next begins, in their order, and a signal with an ID counts once for the whole
+        chain (of the last 10,000 IDs). The status, the parent, and the time limit, which counts from the first run's
+        start, go on too; activities, timers and children of this run end with it, as with any other end. The next run
+        is of the newest version. Who waits for the result of any run of the chain gets the last one's.
+
+        It does not return: it ends the code by an exception that `except Exception` does not catch. A saga that is open
+        is left as it is. Raises UsageError for an input that the workflow does not take.
+        """
+        self._continue_as_new(args, keep_signals=True)
+
     def saga(self) -> Saga:
         """`async with ctx.saga() as saga`: what `saga.on_failure` was told is undone, last first, if the block fails.
 
@@ -368,6 +408,13 @@ class GeneratorContext(GeneratorChildCalls, BaseContext):
     ) -> WorkflowFuture:
         """The next signal of that name; TimeoutError after `timeout`."""
         return self._receive(name, Any, timeout)
+
+    def continue_as_new(self, new_input: Any = None, *, save_events: bool = True) -> NoReturn:
+        """End this run, and go on as a new one, as `Context.continue_as_new` says. It does not return.
+
+        Without `save_events`, signals that came and were not waited for are dropped.
+        """
+        self._continue_as_new((new_input,), keep_signals=save_events)
 
     def set_custom_status(self, value: object) -> None:
         """Dapr's name for `set_status`."""

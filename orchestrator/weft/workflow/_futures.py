@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from weft.codec import decode_payload
@@ -44,6 +44,10 @@ class Shield(Protocol):
     def holds_back(self, msg: Any) -> bool:
         """Whether it keeps this request, which the code makes that runs now, until its end."""
 
+    @property
+    def holds_request(self) -> bool:
+        """Whether it keeps any."""
+
 
 class WorkflowTask(asyncio.Task[T]):
     """A task that every replay finds at the same place of a set: a `TaskGroup` cancels its tasks in a set's order.
@@ -55,6 +59,11 @@ class WorkflowTask(asyncio.Task[T]):
 
     shields: tuple[Shield, ...] = ()
     """The shielded blocks that it is in, outermost first."""
+
+    @property
+    def holds_request(self) -> bool:
+        """Whether it was asked to end and has not heard of it yet."""
+        return any(shield.holds_request for shield in self.shields)
 
     def cancel(self, msg: Any | None = None) -> bool:
         if self.shields and any(shield.holds_back(msg) for shield in self.shields):
@@ -176,7 +185,27 @@ class SignalFuture(PatientFuture):
     def __init__(self, machine: Machine, name: str, decode: Callable[[Payload], Any]) -> None:
         super().__init__(machine, f"signal {name!r} came")
         self.name = name
+        self.event_id = 0
+        """Of the signal, once it has one."""
         self._decode = decode
+
+    def result(self) -> Any:
+        """Whoever takes what is in it has taken the signal."""
+        self._machine.untaken.take(self.event_id)
+        return super().result()
+
+    def exception(self) -> BaseException | None:
+        self._machine.untaken.take(self.event_id)
+        return super().exception()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        # As asyncio's own, in Python: that one does not ask `result`.
+        if not self.done():
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    __iter__ = __await__
 
     def resolve(self, signal: SignalReceived) -> None:
         """A payload that does not fit is told at the receive call: who sent it may not be who wrote the workflow."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.errors import UpdateRejectedError, UsageError
 from weft.records import Payload, SignalReceived, UpdateAccepted
+from weft.workflow._continue import ContinuedAsNew
 from weft.workflow._futures import unfit_signal
 from weft.workflow._handler import Handler
 from weft.workflow._logger import WorkflowLogger
@@ -142,6 +143,12 @@ class SignalHandler:
             except Exception as error:  # noqa: BLE001  # a user's type may check its values in any way
                 raise unfit_signal(signal, error) from None
             await handler.run(arguments)
+        except ContinuedAsNew:
+            handlers.fail(
+                UsageError(
+                    f"{handler.what} called ctx.continue_as_new: only the main code can; let it wait for a condition"
+                )
+            )
         except Exception as error:  # noqa: BLE001  # it is the user's code
             handlers.fail(error)
         finally:

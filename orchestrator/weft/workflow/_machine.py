@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from weft.core import (
     Command,
     CompleteUpdate,
     CompleteWorkflow,
+    ContinueWorkflow,
     FailUpdate,
     FailWorkflow,
     PublishRecord,
@@ -54,7 +55,13 @@ from weft.records import (
 )
 from weft.workflow._children import FEEDS, Children
 from weft.workflow._compare import COMMAND_EVENTS, check_command, refuse_missing, refuse_unexpected
-from weft.workflow._futures import ActivityFuture, ConditionFuture, SignalFuture
+from weft.workflow._continue import ContinuedAsNew, Untaken, is_continued
+from weft.workflow._futures import (
+    ActivityFuture,
+    ConditionFuture,
+    SignalFuture,
+    WorkflowTask,
+)
 from weft.workflow._guard import (
     CALLBACKS_MAX,
     COMMANDS_MAX,
@@ -108,6 +115,14 @@ class Machine:
         self._code = GuardedCode(workflow.name, workflow_id, is_generator=workflow.is_generator)
         self._random: random.Random | None = None
         self._main: asyncio.Task[Any] | None = None
+        self._opening: WorkflowStarted | None = None
+        """What the code begins with, once the signals are there that a former run has handed on."""
+        self._carried_left = 0
+        """How many of those are still to come."""
+        self._continuation: ContinueWorkflow | None = None
+        self._present: HistoryEvent | None = None
+        """The event that is being handled, as it stands on the log."""
+        self.untaken = Untaken()
         self._ended = False
         self._asked_too_much = False
         self._cancel_requested = False
@@ -148,6 +163,7 @@ class Machine:
         """
         self.loop.now_ms = event.time_ms
         self._event_id = event.event_id
+        self._present = event
         feed = _FEEDS.get(type(event))
         if feed is None or self._ended:
             return []
@@ -243,6 +259,7 @@ class Machine:
         self._children = None
         self._receivers.clear()
         self._conditions.clear()
+        self.untaken.clear()
         self.handlers.part()
         self._read_history, self._past = read_nothing, []
         self._main = None
@@ -272,9 +289,9 @@ class Machine:
         for future, told, signal in signals:
             receivers = self._receivers.get(signal.name)
             if not future.done():
-                future.resolve(told)
+                self._give(future, told, signal)
             elif receivers:
-                receivers.popleft().resolve(told)
+                self._give(receivers.popleft(), told, signal)
             elif signal.name in self.handlers.signals:
                 self.handlers.signals[signal.name].take(told)
             else:
@@ -282,6 +299,14 @@ class Machine:
         for signal in reversed(given_up):
             self._signals.setdefault(signal.name, deque()).appendleft(signal)
         self._run()
+
+    def _give(
+        self, future: SignalFuture | SignalHandler, told: SignalReceived, signal: SignalReceived
+    ) -> None:
+        """Resolve it with a signal (as it was told, as it stands on the log), which it has until somebody takes it."""
+        if isinstance(future, SignalFuture):
+            self.untaken.give(future, signal)
+        future.resolve(told)
 
     def _settle_publications(self) -> None:
         """Tell the code what became of its records, and let it go on."""
@@ -354,7 +379,7 @@ class Machine:
             if is_stored(signal.payload):
                 self._unfetched.append((future, signal))
             else:
-                future.resolve(signal)
+                self._give(future, signal, signal)
         else:
             self._receivers.setdefault(name, deque()).append(future)
         return future
@@ -424,6 +449,29 @@ class Machine:
     def withdraw_publication(self, publish_id: int) -> None:
         """Nobody waits for it any more, and it was not brought out yet: it is not."""
         self._commands.pop(publish_id, None)
+
+    @property
+    def event_id(self) -> int:
+        """Of the event that is being handled."""
+        return self._event_id
+
+    def continue_as_new(self, data: Payload, *, keep_signals: bool) -> NoReturn:
+        """End the code: the run goes on as a new one. Raises ContinuedAsNew."""
+        self._refuse_onlooker("continue as a new run")
+        is_unheard = (
+            self._cancel_requested
+            and isinstance(self._main, WorkflowTask)
+            and self._main.holds_request
+        )
+        self._continuation = ContinueWorkflow(data, keep_signals, is_unheard)
+        raise ContinuedAsNew
+
+    def unconsumed(self) -> list[SignalReceived]:
+        """The signals that no code has taken, in the order in which they came, as they stand on the log."""
+        waiting = [signal for signals in self._signals.values() for signal in signals]
+        waiting += [signal for _, signal in self._unfetched]
+        waiting += self.untaken.signals
+        return sorted(waiting, key=lambda signal: signal.event_id)
 
     def history(self) -> History:
         """The events up to the one that is being handled. Only what is new is read since it was last asked for."""
@@ -551,7 +599,15 @@ class Machine:
         self.started = event
         self.run_id = event.run_id
         self.loop.seed(event.run_id)
-        self._main = self.loop.create_task(self.workflow.run(self, event.input))
+        self.custom_status = event.custom_status
+        self._opening, self._carried_left = event, event.carried_count
+        if not self._carried_left:
+            self._begin()
+
+    def _begin(self) -> None:
+        assert self._opening is not None, "a run begins with its start"
+        self._main = self.loop.create_task(self.workflow.run(self, self._opening.input))
+        self._opening = None
 
     def _activity_completed(self, event: ActivityCompleted) -> None:
         future = self._activities.pop(event.activity_id, None)
@@ -571,13 +627,20 @@ class Machine:
             fire()
 
     def _signal_received(self, event: SignalReceived) -> None:
+        if self._carried_left:
+            self._signals.setdefault(event.name, deque()).append(event)
+            self._carried_left -= 1
+            if not self._carried_left:
+                self._begin()
+            return
         handler = self.handlers.signals.get(event.name)
         if handler is not None:
             handler.take(event)
             return
         receivers = self._receivers.get(event.name)
         if receivers:
-            receivers.popleft().resolve(event)
+            assert isinstance(self._present, SignalReceived), "it is the one that is fed"
+            self._give(receivers.popleft(), event, self._present)
         else:
             self._signals.setdefault(event.name, deque()).append(event)
 
@@ -607,6 +670,8 @@ class Machine:
                 return CancelWorkflowDone()
             return FailWorkflow(to_failure(asyncio.CancelledError("the workflow cancelled itself")))
         error = main.exception()
+        if error is not None and self._continuation is not None and is_continued(error):
+            return self._continuation
         if error is not None:
             return FailWorkflow(to_failure(error))
         try:

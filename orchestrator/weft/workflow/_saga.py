@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 
 from weft.activity import Activity
 from weft.errors import Failure, UsageError
+from weft.workflow._continue import is_continued
 
 if TYPE_CHECKING:
     from weft.workflow._context import Context
@@ -60,9 +61,11 @@ class Saga:
     ) -> None:
         """Undo after any error, cancellation included; the error goes on. `GeneratorExit` is none: the code is dropped.
 
+        Nor is it one to continue as a new run: what was done stands then, and the next run has no way to undo it.
+
         Raises Failure of type CompensationError instead when a step could not be undone; the others are.
         """
-        if error is None or isinstance(error, GeneratorExit):
+        if error is None or isinstance(error, GeneratorExit) or is_continued(error):
             return
         undoing = asyncio.ensure_future(self._undo())
         while not undoing.done():

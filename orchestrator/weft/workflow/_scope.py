@@ -105,6 +105,10 @@ class CancelScope:
             self._task.shields = self._task.shields[:-1]
         return self._task
 
+    @property
+    def holds_request(self) -> bool:
+        return bool(self._held)
+
     def holds_back(self, msg: Any) -> bool:
         """Whether it keeps this request until its end: one that comes from outside of the block."""
         is_outside = self not in _entered.get()

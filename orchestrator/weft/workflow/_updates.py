@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from weft.activity import to_failure
 from weft.codec import encode_payload
 from weft.core import CompleteUpdate, FailUpdate
-from weft.errors import UpdateRejectedError
+from weft.errors import UpdateRejectedError, UsageError
 from weft.records import Payload, UpdateAccepted
+from weft.workflow._continue import ContinuedAsNew
 from weft.workflow._handler import Handler
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class UpdateHandler:
         try:
             result = await self._handler.run(self._handler.arguments(event.payload))
             command = CompleteUpdate(self._name, event.update_id, encode_payload(result))
+        except ContinuedAsNew:
+            problem = UsageError(
+                f"{self._handler.what} called ctx.continue_as_new: only the main code can"
+            )
+            command = FailUpdate(self._name, event.update_id, to_failure(problem))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it is the user's code
             command = FailUpdate(self._name, event.update_id, to_failure(error))
         finally:

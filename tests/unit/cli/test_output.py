@@ -36,6 +36,7 @@ from weft.records import (
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
     WorkflowResumed,
@@ -151,6 +152,11 @@ EVENTS: list[tuple[Event, str]] = [
     (WorkflowCancelled(19, TIME_MS, "why"), "why"),
     (WorkflowTerminated(20, TIME_MS, "why"), "why"),
     (WorkflowTimedOut(21, TIME_MS, 5000), "after 5000 ms"),
+    (WorkflowContinued(22, TIME_MS, "r.2", Payload(b"2")), "(2) as run r.2"),
+    (
+        WorkflowStarted(1, TIME_MS, "r.2", "fulfil", input=Payload(b"2"), continued_from="r"),
+        "fulfil(2), continues run r",
+    ),
 ]
 
 

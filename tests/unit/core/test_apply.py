@@ -38,6 +38,7 @@ from weft.records import (
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowStarted,
     WorkflowTerminated,
@@ -51,6 +52,7 @@ ENDED_RUNS = [
     (WorkflowCancelled(0, NOW_MS, "enough"), "cancelled", "enough"),
     (WorkflowTerminated(0, NOW_MS, "stop"), "terminated", "stop"),
     (WorkflowTimedOut(0, NOW_MS, 500), "timed_out", "not done within 500 ms"),
+    (WorkflowContinued(0, NOW_MS, "run-1.2", payload(5)), "continued", ""),
 ]
 
 
@@ -125,7 +127,7 @@ def test_timer_is_closed_by(ending: HistoryEvent) -> None:
 
 def test_signal_ids_are_remembered() -> None:
     run = run_of(signal(signal_id="a"), signal(), signal(signal_id="b"))
-    assert run.signal_ids == {"a", "b"}
+    assert list(run.signal_ids) == ["a", "b"]
 
 
 def test_next_due_is_the_earliest_of_everything() -> None:

@@ -113,8 +113,8 @@ def test_crash_error_names_the_child_that_ends_otherwise() -> None:
         crashes = env._crashes
         assert crashes is not None
 
-        def forget(workflow_id: str, first: int, last: int) -> bool:
-            is_lost = crashes(workflow_id, first, last)
+        def forget(workflow_id: str, run_id: str, first: int, last: int) -> bool:
+            is_lost = crashes(workflow_id, run_id, first, last)
             if is_lost:
                 _kept.clear()
             return is_lost

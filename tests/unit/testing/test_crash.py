@@ -158,8 +158,8 @@ def test_crash_error_names_the_event_when_a_workflow_ends_otherwise() -> None:
         _kept[run.run_id] = []
         crashes = env._owner.crashes
 
-        def forget(workflow_id: str, first: int, last: int) -> bool:
-            is_lost = crashes is not None and crashes(workflow_id, first, last)
+        def forget(workflow_id: str, run_id: str, first: int, last: int) -> bool:
+            is_lost = crashes is not None and crashes(workflow_id, run_id, first, last)
             if is_lost:
                 _kept.clear()
             return is_lost
@@ -185,6 +185,6 @@ def test_first_run_that_fails_its_test_is_no_matter_of_crashes() -> None:
 
 
 def test_places_are_spread_over_a_long_run() -> None:
-    turns = [kit._Turn("a", number, number) for number in range(10)]
+    turns = [kit._Turn("a", "r", number, number) for number in range(10)]
     assert [turn.first_event_id for turn in kit._spread(turns, 5)] == [0, 2, 4, 6, 8]
     assert kit._spread(turns, 10) == turns

@@ -55,7 +55,7 @@ def told_by(crash_at: int) -> tuple[Told, int]:
     told: Told = []
     commits = 0
 
-    def crashes(workflow_id: str, first_event_id: int, last_event_id: int) -> bool:
+    def crashes(_workflow: str, _run_id: str, _first: int, _last: int) -> bool:
         nonlocal commits
         commits += 1
         return commits == crash_at

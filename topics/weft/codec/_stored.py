@@ -37,6 +37,7 @@ from weft.records import (
     UpdateCompleted,
     UpdateWorkflow,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowStarted,
 )
 
@@ -60,6 +61,7 @@ _FIELDS: dict[type, str] = {
     UpdateAccepted: "payload",
     UpdateCompleted: "result",
     WorkflowCompleted: "result",
+    WorkflowContinued: "input",
 }
 """The field of a record or an event that holds user data which may lie in the store."""
 

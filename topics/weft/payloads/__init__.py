@@ -5,7 +5,7 @@ refers to, never a reference to nothing. Layout, lifecycle and limits: docs/payl
 """
 
 from weft.payloads._files import StoredObject
-from weft.payloads._keys import scope_of
+from weft.payloads._keys import scope_name, scope_of
 from weft.payloads._payloads import (
     CACHE_BYTES_MAX,
     PAYLOAD_BYTES_MIN,
@@ -23,5 +23,6 @@ __all__ = [
     "Payloads",
     "StoreOption",
     "StoredObject",
+    "scope_name",
     "scope_of",
 ]

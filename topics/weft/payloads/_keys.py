@@ -27,7 +27,12 @@ def workflow_folder(namespace: str, workflow_id: str) -> str:
 
 def payload_key(namespace: str, workflow_id: str, scope: str, sha256: str) -> str:
     folder = workflow_folder(namespace, workflow_id)
-    return f"{folder}/{_NOT_READABLE.sub('-', scope)}/{sha256}.json"
+    return f"{folder}/{scope_name(scope)}/{sha256}.json"
+
+
+def scope_name(scope: str) -> str:
+    """How a scope, or the ID of a run, stands in a key."""
+    return _NOT_READABLE.sub("-", scope)
 
 
 def scope_of(key: str) -> str:

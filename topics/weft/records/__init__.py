@@ -1,5 +1,6 @@
 """Everything that is written to a topic, as values. The wire form is `weft.codec`'s business."""
 
+from weft.records._chains import chain_of, is_same_chain, next_run_id, run_number
 from weft.records._history import (
     COMMANDS,
     ENDINGS,
@@ -35,6 +36,7 @@ from weft.records._history import (
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
     WorkflowResumed,
@@ -212,6 +214,7 @@ __all__ = [
     "WorkflowBlocked",
     "WorkflowCancelled",
     "WorkflowCompleted",
+    "WorkflowContinued",
     "WorkflowFailed",
     "WorkflowPatched",
     "WorkflowResumed",
@@ -220,4 +223,8 @@ __all__ = [
     "WorkflowTerminated",
     "WorkflowTimedOut",
     "WorkflowUnblocked",
+    "chain_of",
+    "is_same_chain",
+    "next_run_id",
+    "run_number",
 ]

@@ -34,7 +34,12 @@ class HistoryEvent(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t
 
 
 class WorkflowStarted(HistoryEvent, frozen=True):
-    """Always the first event. `timeout_ms` is the time that the whole run has; 0 is without limit."""
+    """Always the first event. `timeout_ms` is the time that the whole run has; 0 is without limit.
+
+    Of a run that continues another one, that time goes on counting from the start of the chain's first run, and the
+    first `carried_count` events after this one are signals that the former run has not taken: all of them are there
+    before the code begins.
+    """
 
     run_id: str
     workflow: str
@@ -44,6 +49,17 @@ class WorkflowStarted(HistoryEvent, frozen=True):
     request_id: str = ""
     parent: Caller | None = None
     """Of a child: the run that started it."""
+    continued_from: str = ""
+    """The ID of the run that this one continues."""
+    deadline_ms: int = 0
+    """When the chain's time is over; 0 is not said."""
+    carried_count: int = 0
+    signal_ids: tuple[str, ...] = ()
+    """Of the newest signals that former runs of the chain have received."""
+    update_ids: tuple[str, ...] = ()
+    """Of the newest updates that former runs have taken up."""
+    custom_status: Payload = NULL
+    """What the former run last said of itself."""
 
 
 class ActivityCompleted(HistoryEvent, frozen=True):
@@ -313,6 +329,17 @@ class WorkflowTimedOut(HistoryEvent, frozen=True):
     timeout_ms: int
 
 
+class WorkflowContinued(HistoryEvent, frozen=True):
+    """The code asked to go on as a new run, which begins in the same transaction, with this input."""
+
+    next_run_id: str
+    input: Payload = NULL
+    keep_signals: bool = True
+    """Whether signals that were not taken go on to the next run."""
+    cancel_requested: bool = False
+    """A cancellation was asked for that the code has not seen: it goes on to the next run too."""
+
+
 # A blocked run: its code cannot be driven, so what comes in is kept as it came.
 
 
@@ -381,6 +408,7 @@ Event = (
     | WorkflowCancelled
     | WorkflowTerminated
     | WorkflowTimedOut
+    | WorkflowContinued
     | WorkflowBlocked
     | RecordDeferred
     | WorkflowUnblocked
@@ -407,4 +435,5 @@ ENDINGS = (
     WorkflowCancelled,
     WorkflowTerminated,
     WorkflowTimedOut,
+    WorkflowContinued,
 )

@@ -52,11 +52,16 @@ Status = Literal[
     "cancelled",
     "terminated",
     "timed_out",
+    "continued",
     "blocked",
     "suspended",
 ]
-STATUSES: tuple[Status, ...] = get_args(Status)
-ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled", "terminated", "timed_out"})
+"""`continued` is how a run stands that another one continues: its workflow has that one's status."""
+STATUSES: tuple[Status, ...] = tuple(status for status in get_args(Status) if status != "continued")
+"""Those that a workflow may have."""
+ENDED: frozenset[str] = frozenset(
+    {"completed", "failed", "cancelled", "terminated", "timed_out", "continued"}
+)
 """The statuses that never change again. `blocked` is not one of them: a fixed deployment continues the run."""
 
 HELD: frozenset[str] = frozenset({"blocked", "suspended"})

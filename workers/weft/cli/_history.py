@@ -40,6 +40,7 @@ from weft.records import (
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
     WorkflowStarted,
@@ -68,7 +69,10 @@ def history_rows(events: Sequence[Event]) -> Iterator[Sequence[object]]:
 def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case an event
     match event:
         case WorkflowStarted():
-            return f"{event.workflow}({_short(event.input)})"
+            before = f", continues run {event.continued_from}" if event.continued_from else ""
+            return f"{event.workflow}({_short(event.input)}){before}"
+        case WorkflowContinued():
+            return f"({_short(event.input)}) as run {event.next_run_id}"
         case ActivityScheduled():
             arguments = _short(event.input)
             if not is_stored(event.input):

@@ -160,6 +160,10 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
     if description.parent is not None:
         parent = description.parent
         rows.append(("parent", f"{parent.workflow_id} in {parent.namespace}, run {parent.run_id}"))
+    if description.continued_from:
+        rows.append(
+            ("continues", f"run {description.continued_from}, as number {description.run_number}")
+        )
     if description.patches:
         rows.append(("patches", ", ".join(description.patches)))
     rows.append(("input", json_text(description.input)))

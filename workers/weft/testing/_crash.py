@@ -9,7 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from weft.errors import Failure, UsageError
-from weft.records import Event, FailureInfo, UpdateFailed, WorkflowCompleted, WorkflowFailed
+from weft.records import (
+    Event,
+    FailureInfo,
+    UpdateFailed,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+)
 from weft.testing._environment import Crashes, Environment
 from weft.testing._errors import CrashError
 from weft.testing._handle import Handle
@@ -31,6 +38,7 @@ class _Turn(NamedTuple):
     """What one commit added to a history."""
 
     workflow_id: str
+    run_id: str
     first_event_id: int
     last_event_id: int
 
@@ -40,7 +48,7 @@ class _Ending(NamedTuple):
     outcome: str
     events: Sequence[Event]
     others: Mapping[str, Sequence[Event]]
-    """The histories of its children, and theirs, by `namespace/workflow ID`."""
+    """The histories of its children, and theirs, by `namespace/workflow ID`; each of all runs of its chain."""
     has_run_inline_again: bool
     published: Sequence[Published]
 
@@ -70,8 +78,8 @@ def crash_everywhere(
         )
     turns: list[_Turn] = []
 
-    def note(workflow_id: str, first_event_id: int, last_event_id: int) -> bool:
-        turns.append(_Turn(workflow_id, first_event_id, last_event_id))
+    def note(workflow_id: str, run_id: str, first_event_id: int, last_event_id: int) -> bool:
+        turns.append(_Turn(workflow_id, run_id, first_event_id, last_event_id))
         return False
 
     def run(crashes: Crashes) -> tuple[_Ending, Out | None]:
@@ -91,7 +99,7 @@ def crash_everywhere(
     return result
 
 
-def _always(_workflow_id: str, _first_event_id: int, _last_event_id: int) -> bool:
+def _always(_workflow_id: str, _run_id: str, _first_event_id: int, _last_event_id: int) -> bool:
     return True
 
 
@@ -99,8 +107,8 @@ def _only(turn: _Turn) -> Crashes:
     """Crash in this turn alone."""
     left = [turn]
 
-    def crashes(workflow_id: str, first_event_id: int, _last_event_id: int) -> bool:
-        if left and left[0][:2] == (workflow_id, first_event_id):
+    def crashes(workflow_id: str, run_id: str, first_event_id: int, _last_event_id: int) -> bool:
+        if left and left[0][:3] == (workflow_id, run_id, first_event_id):
             left.clear()
             return True
         return False
@@ -115,13 +123,13 @@ def _ending(environment: Environment, handle: Handle[Out]) -> tuple[_Ending, Out
         outcome = "completed"
     except Failure as error:
         outcome = f"{handle.status}: {error.type}: {error.message}"
-    events = [_comparable(event) for event in handle.history]
+    events = [_comparable(event) for event in handle._owner.chain(handle.id)]
     last = events[-1]
     if isinstance(last, WorkflowCompleted):
         outcome = f"completed with {bytes(last.result).decode(errors='replace')}"
     environment.settle()
     others = {
-        f"{namespace}/{workflow_id}": [_comparable(event) for event in owner.history(workflow_id)]
+        f"{namespace}/{workflow_id}": [_comparable(event) for event in owner.chain(workflow_id)]
         for namespace, owner in environment._owners.items()
         for workflow_id in owner.partition.cells
         if workflow_id != handle.id
@@ -172,7 +180,13 @@ def _where(turn: _Turn | None, expected: _Ending) -> str:
     ]
     events = expected.events if turn.workflow_id == expected.workflow_id or not found else found[0]
     first = turn.first_event_id
-    name = type(events[first - 1]).__name__ if first <= len(events) else "of another run"
+    starts = (
+        place
+        for place, event in enumerate(events)
+        if isinstance(event, WorkflowStarted) and event.run_id == turn.run_id
+    )
+    place = next(starts, len(events)) + first - 1
+    name = type(events[place]).__name__ if place < len(events) else "of another run"
     return f"at event {first} of {turn.workflow_id} ({name})"
 
 

@@ -20,6 +20,7 @@ from weft.errors import (
 from weft.executor import HookObserver, Hooks, Observer
 from weft.records import (
     ActivityTask,
+    Event,
     MessagesRecord,
     Payload,
     QueryWorkflow,
@@ -45,7 +46,7 @@ from weft.workflow import Child, Machine, Workflow
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-Crashes = Callable[[str, int, int], bool]
+Crashes = Callable[[str, str, int, int], bool]
 """Whether there is a crash before the commit that brings these events: (workflow ID, first, last)."""
 
 TURNS_MAX = 100_000
@@ -427,6 +428,8 @@ class Environment:
             self._tell_refused(owner.head(workflow_id).run_id)
             if self._replay_check:
                 self._check(owner, workflow_id)
+        if self._replay_check:
+            self._check_continued(owner)
         self._plan()
         if self._loop.is_running() and (
             self._turn_count >= TURNS_MAX or (self._is_met is not None and self._is_met())
@@ -474,11 +477,19 @@ class Environment:
         if count > _CHECKED_EACH_TURN_MAX:
             count = round(count * _GROWTH_BETWEEN_CHECKS)
         self._next_check[head.run_id] = count
-        history = History.of(workflow_id, owner.history(workflow_id))
+        self._replay(workflow_id, owner.history(workflow_id))
+
+    def _replay(self, workflow_id: str, events: Sequence[Event]) -> None:
         try:
-            check(history, self._originals, is_same_code=True)
+            check(History.of(workflow_id, events), self._originals, is_same_code=True)
         except Exception as error:  # noqa: BLE001  # the test is told
             self._refuse(error)
+
+    def _check_continued(self, owner: Owner) -> None:
+        """Replay the runs that were continued since the last look: each as a whole, this once."""
+        for workflow_id, events in owner.continued[owner.checked_count :]:
+            self._replay(workflow_id, events)
+        owner.checked_count = len(owner.continued)
 
     def _pass(self, passed: list[bool]) -> None:
         passed.append(True)

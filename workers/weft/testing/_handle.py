@@ -122,6 +122,15 @@ class Handle(Generic[Out_co]):
         workflow = self._environment._original(self._workflow.name)
         return untaken_signals(History.of(self.id, self.history), workflow)
 
+    @property
+    def former_histories(self) -> list[History]:
+        """Of the runs that the present one continues, oldest first; in production nobody keeps them."""
+        return [
+            History.of(self.id, events)
+            for workflow_id, events in self._owner.continued
+            if workflow_id == self.id
+        ]
+
     def save_history(self, path: str | os.PathLike[str]) -> None:
         """Write the history to a file that `replay` and `weft replay` read."""
         History.of(self.id, self.history).save(path)

@@ -76,8 +76,14 @@ class Owner:
         """
         self.workflows = workflows
         self.namespace = namespace
-        self.crashes: Callable[[str, int, int], bool] | None = None
-        """Asked before each commit, with (workflow ID, first, last new event ID), whether it crashes there."""
+        self.crashes: Callable[[str, str, int, int], bool] | None = None
+        """Asked before each commit, with (workflow ID, run ID, first, last new event ID), whether it crashes there."""
+        self.continued: list[tuple[str, list[Event]]] = []
+        """Workflow IDs and whole histories of the runs that other ones have continued, oldest first."""
+        self.checked_count = 0
+        """How many of those were looked at."""
+        self._continuing: list[tuple[str, list[Event]]] = []
+        """The same, not committed yet."""
         self._host = host
         self._now_ms = now_ms
         self._dispatch = dispatch
@@ -142,6 +148,11 @@ class Owner:
                 events += decode_events(page.events)
         return events + decode_events(head.tail)
 
+    def chain(self, workflow_id: str) -> list[Event]:
+        """Every event of the newest run, after those of the runs that it continues."""
+        former = [event for one, events in self.continued if one == workflow_id for event in events]
+        return [*former, *self.history(workflow_id)]
+
     def is_awaited(self, workflow_id: str, task: ActivityTask) -> bool:
         """Whether the run still waits for that attempt."""
         cell = self.partition.cells.get(workflow_id)
@@ -187,6 +198,8 @@ class Owner:
         return batch
 
     def _commit(self, batch: Batch) -> None:
+        self.continued += self._continuing
+        self._continuing = []
         changed = []
         tasks: list[tuple[str, ActivityTask, bool]] = []
         for topic, _, key, value, headers in batch.writes:
@@ -220,12 +233,13 @@ class Owner:
                 before = self._state.get(key)
                 former = cast("Head", decode_state(before)) if before is not None else None
                 first = former.event_count + 1 if former and former.run_id == head.run_id else 1
-                if self.crashes(key.decode(), first, head.event_count):
+                if self.crashes(key.decode(), head.run_id, first, head.event_count):
                     return True
         return False
 
     def _rebuild(self) -> None:
         self._lost()
+        self._continuing = []
         self.partition.close()
         self.partition = self._new_partition()
         for offset, (key, value) in enumerate(self._state.items()):
@@ -234,7 +248,7 @@ class Owner:
 
     def _new_partition(self) -> Partition:
         queues: Container[str] = _AnyQueue()
-        return Partition(
+        partition = Partition(
             0,
             namespace=self.namespace,
             partition_count=1,
@@ -244,3 +258,7 @@ class Owner:
             observed=bool(self._observers),
             host=self._host,
         )
+        partition.tell_continued(
+            lambda cell: self._continuing.append((cell.workflow_id, list(cell.history())))
+        )
+        return partition

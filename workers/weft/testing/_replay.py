@@ -14,6 +14,7 @@ from weft.core import (
     Command,
     CompleteUpdate,
     CompleteWorkflow,
+    ContinueWorkflow,
     PublishRecord,
     ScheduleActivity,
 )
@@ -28,12 +29,13 @@ from weft.records import (
     UpdateCompleted,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowStarted,
 )
 from weft.workflow import Machine, Workflow
 
-_ANSWERS = (*COMMANDS, WorkflowCompleted, WorkflowFailed, WorkflowCancelled)
+_ANSWERS = (*COMMANDS, WorkflowCompleted, WorkflowContinued, WorkflowFailed, WorkflowCancelled)
 """The events that stand for what the code asked for."""
 _TEXT_MAX = 200
 _ADVICE = (
@@ -238,6 +240,8 @@ class _Judge(Machine):
             if command.update_id == event.update_id:
                 what = f'CompleteUpdate "{event.update}" (ID {event.update_id}) with'
                 _compare_payload(what, event, event.result, command.result)
+        elif isinstance(command, ContinueWorkflow) and isinstance(event, WorkflowContinued):
+            _compare_payload("ContinueAsNew with", event, event.input, command.input)
         elif isinstance(command, CompleteWorkflow) and isinstance(event, WorkflowCompleted):
             _compare_payload("CompleteWorkflow with", event, event.result, command.result)
 

@@ -18,6 +18,7 @@ from weft.records import (
     WorkflowBlocked,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowResumed,
     WorkflowStarted,
@@ -37,6 +38,7 @@ LIFECYCLE: dict[type[HistoryEvent], str] = {
     WorkflowCancelled: "cancelled",
     WorkflowTerminated: "terminated",
     WorkflowTimedOut: "timed_out",
+    WorkflowContinued: "continued",
 }
 """The events that are published on `ns.events`, by the last part of their CloudEvents type."""
 
@@ -119,6 +121,10 @@ def lifecycle_event(namespace: str, run: Run, event: HistoryEvent, kind: str) ->
     }
     if isinstance(event, WorkflowCompleted):
         data["result"] = event.result
+    elif isinstance(event, WorkflowContinued):
+        data["next_run_id"] = event.next_run_id
+    elif isinstance(event, WorkflowStarted) and event.continued_from:
+        data["continued_from"] = event.continued_from
     elif isinstance(event, WorkflowFailed):
         data["failure"] = {"type": event.failure.type, "message": event.failure.message}
     elif run.reason:

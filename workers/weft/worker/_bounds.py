@@ -15,6 +15,7 @@ from weft.core import (
     Command,
     CompleteUpdate,
     CompleteWorkflow,
+    ContinueWorkflow,
     FailUpdate,
     FailWorkflow,
     ScheduleActivity,
@@ -53,7 +54,7 @@ def is_within(commands: Sequence[Command], bytes_max: int) -> bool:
     size_bytes = 0
     for command in commands:
         kind = type(command)
-        if kind is ScheduleActivity or kind is ScheduleChild:
+        if kind is ScheduleActivity or kind is ScheduleChild or kind is ContinueWorkflow:
             size_bytes += len(command.input)  # type: ignore[union-attr]  # its type was just looked at
         elif kind is SendSignal:
             size_bytes += len(command.payload)  # type: ignore[union-attr]
@@ -92,7 +93,7 @@ class _Step:
                 failure = FailureInfo(type(error).__name__, str(error), non_retryable=True)
                 if isinstance(command, CompleteUpdate):
                     kept.append(FailUpdate(command.update, command.update_id, failure))
-                elif isinstance(command, CompleteWorkflow):
+                elif isinstance(command, CompleteWorkflow | ContinueWorkflow):
                     kept.append(FailWorkflow(failure))
                 else:
                     kept.append(_emptied(command))
@@ -109,6 +110,9 @@ class _Step:
         if isinstance(command, SendSignal):
             what = f"The signal {command.name!r} to workflow {command.workflow_id!r}"
             return msgspec.structs.replace(command, payload=self._place(command.payload, what))
+        if isinstance(command, ContinueWorkflow):
+            what = f"The input of the next run of workflow {self._workflow_id!r}"
+            return msgspec.structs.replace(command, input=self._place(command.input, what))
         if isinstance(command, CompleteWorkflow):
             what = f"The result of workflow {self._workflow_id!r}"
             return CompleteWorkflow(self._place(command.result, what))

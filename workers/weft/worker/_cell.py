@@ -208,6 +208,10 @@ class Cell:
                 self._note_stored(encoded)
         return self.run
 
+    def sealed_keys(self) -> list[bytes]:
+        """Of the pages that are on the log."""
+        return [page_key(self.workflow_id, self.run_id, number) for number in range(self.sealed)]
+
     def close(self) -> None:
         """Drop the code and, of a run that has ended, all but its head."""
         if self.machine is not None:

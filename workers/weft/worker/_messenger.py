@@ -32,6 +32,7 @@ from weft.records import (
     StopChild,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowStarted,
     WorkflowTerminated,
@@ -46,10 +47,11 @@ TELLING = frozenset(
     {WorkflowStarted, ChildScheduled, ChildRestarted, ChildCancelRequested, SignalSent, *ENDINGS}
 )
 """Events that another workflow may have to hear of."""
-_OWN_ENDS = (WorkflowCompleted, WorkflowFailed, WorkflowCancelled)
+_OWN_ENDS = (WorkflowCompleted, WorkflowContinued, WorkflowFailed, WorkflowCancelled)
 """Ends that the run's code came to."""
 _ENDED_BY = {
     WorkflowCompleted: "completed",
+    WorkflowContinued: "continued as a new run",
     WorkflowFailed: "failed",
     WorkflowCancelled: "was cancelled",
     WorkflowTerminated: "was terminated",
@@ -98,7 +100,11 @@ class Messenger:
                 self._stop(run.run_id, child, "cancel", event.reason, batch)
         elif isinstance(event, SignalSent):
             self._signal(run, event, batch)
-        elif isinstance(event, WorkflowStarted) and event.parent is not None:
+        elif (
+            isinstance(event, WorkflowStarted)
+            and event.parent is not None
+            and not event.continued_from
+        ):
             to = event.parent
             running = ChildRunning(to.run_id, to.number, to.attempt, event.run_id)
             self.send(to.namespace, to.workflow_id, running, batch)
@@ -166,7 +172,7 @@ class Messenger:
     def _end(self, run: Run, event: HistoryEvent, batch: Batch) -> None:
         if run.children:
             self._close(run, event, batch)
-        if run.parent is not None:
+        if run.parent is not None and not isinstance(event, WorkflowContinued):
             to = run.parent
             self.send(to.namespace, to.workflow_id, self._done(run, to, event), batch)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from itertools import islice
 from typing import Any
 
@@ -43,11 +43,12 @@ from weft.records import (
     TerminateWorkflow,
     UnblockWorkflow,
     UpdateWorkflow,
+    is_same_chain,
 )
 from weft.topics import Namespace
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
-from weft.worker._cell import Cell, page_key
+from weft.worker._cell import Cell
 from weft.worker._cells import HOT_MAX, Cells
 from weft.worker._directory import Directory
 from weft.worker._intake import Intake
@@ -124,6 +125,8 @@ class Partition:
             publisher=publisher or Publisher(namespace, host=host),
         )
         self._updates = Updates(self._turn, self._warm, self._take)
+        self._told_continued: Callable[[Cell], None] | None = None
+        self._turn.on_continued = self._leave_behind
         self._to_try: deque[str] = deque()
         """Runs that were blocked when the partition was loaded."""
         self._clock: list[tuple[int, str]] = []
@@ -134,6 +137,16 @@ class Partition:
             namespace, number, self.cells, self._shelf, self._watch.progress, self.long
         )
         self.intake = Intake(self, number, namespace=namespace, partition_count=partition_count)
+
+    def tell_continued(self, told: Callable[[Cell], None]) -> None:
+        """Let this be told of each run that another one continues, as long as its history is there."""
+        self._told_continued = told
+
+    def _leave_behind(self, cell: Cell, batch: Batch) -> None:
+        """This run is continued by another one: who waits for what only it knows is told now."""
+        self._updates.answer(cell, batch)
+        if self._told_continued is not None:
+            self._told_continued(cell)
 
     # Rebuilding.
 
@@ -423,7 +436,7 @@ class Partition:
         cell.waiters[to.request] = to
 
     def _purge(self, cell: Cell, request: PurgeWorkflow, batch: Batch) -> str:
-        if request.run_id and request.run_id != cell.run_id:
+        if request.run_id and not is_same_chain(request.run_id, cell.run_id):
             return f"workflow {cell.workflow_id!r} has a newer run, {cell.run_id}"
         if not cell.ended:
             return f"workflow {cell.workflow_id!r} is {cell.status}: only ended workflows can be purged"
@@ -467,8 +480,8 @@ class Partition:
         return "" if cell.ended else _why_not(cell, "resume")
 
     def _delete_pages(self, cell: Cell, batch: Batch) -> None:
-        for number in range(cell.sealed):
-            batch.state(self.number, page_key(cell.workflow_id, cell.run_id, number), None)
+        for key in cell.sealed_keys():
+            batch.state(self.number, key, None)
 
     def _remove_payloads(self, cell: Cell, batch: Batch) -> None:
         if cell.stored:
@@ -477,7 +490,7 @@ class Partition:
     def answer_query(self, workflow_id: str, query: QueriesRecord, batch: Batch) -> None:
         cell = self.cells.get(workflow_id)
         to = query.reply_to
-        if cell is None or (query.run_id and query.run_id != cell.run_id):
+        if cell is None or (query.run_id and not is_same_chain(query.run_id, cell.run_id)):
             # A zombie does not know what was started since. Its other answers are true, if old, or asked for again.
             batch.needs_proof = True
             batch.reply(to, answers.unknown(to))

@@ -21,6 +21,7 @@ from weft.core import (
     DispatchActivity,
     PublishRecord,
     Run,
+    decide,
     decide_commands,
     decide_refusal,
     next_due_ms,
@@ -43,6 +44,7 @@ from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    CancelWorkflow,
     FailureInfo,
     HistoryEvent,
     Payload,
@@ -50,6 +52,7 @@ from weft.records import (
     RecordDeferred,
     UpdateWorkflow,
     WorkflowBlocked,
+    WorkflowContinued,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowSuspended,
@@ -61,6 +64,7 @@ from weft.worker._batch import Batch
 from weft.worker._bounds import Refused, bounded, is_within
 from weft.worker._cell import Cell
 from weft.worker._messenger import TELLING, Messenger
+from weft.worker._next_run import CONTINUES_MAX, opening_after, opening_of, unneeded
 from weft.worker._publisher import Publisher
 from weft.worker._watch import GIVES_UP, AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
@@ -78,7 +82,12 @@ _BROKEN = (Exception, SystemExit, KeyboardInterrupt)
 REFUSED_MAX = 10_000
 """Activities and children that fail within one step because they are too large: code that asks again and again must
 come to an end."""
-_BEFORE_ANY_CODE = (WorkflowStarted, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
+_BEFORE_ANY_CODE = (WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
+"""What may follow the events that a run begins with, before its code does."""
+_ENDLESS = (
+    f"Its code has continued as a new run {CONTINUES_MAX} times without waiting for anything. Let it wait for a "
+    "timer, a signal or an activity, or end; the run continues by itself then."
+)
 
 
 class Turn:
@@ -100,6 +109,8 @@ class Turn:
     ) -> None:
         self.count = 0
         self._observed = observed
+        self.on_continued: Callable[[Cell, Batch], None] | None = None
+        """Told of a run that another one continues, as long as its history is there."""
         self._messenger = messenger
         self._guard = guard
         self._payloads = payloads
@@ -118,14 +129,72 @@ class Turn:
         """The first turn of a new run. A workflow that this worker does not know starts blocked."""
         started = decision.events[0]
         assert isinstance(started, WorkflowStarted), "a run begins with its start"
-        self._append(cell, started, batch)
-        problem = self._unknown(started.workflow)
+        self._open(cell, decision.events, batch)
+        self._follow(cell, batch)
+
+    def _open(self, cell: Cell, opening: Sequence[HistoryEvent], batch: Batch) -> None:
+        """Append what a new run begins with, and let its code begin."""
+        for event in opening:
+            self._append(cell, event, batch)
+        problem = self._unknown(_run(cell).workflow)
         if problem:
-            self._append(cell, WorkflowBlocked(2, started.time_ms, problem), batch)
+            self._block(cell, problem, batch, opening[0].time_ms, "", None)
             return
-        cell.machine = self._new_machine(cell, started.workflow)
-        self._wake(cell, started, batch, now_ms=started.time_ms)
+        cell.machine = self._new_machine(cell, _run(cell).workflow)
+        self._wake(cell, opening, batch, now_ms=opening[0].time_ms)
         self.count += 1
+
+    def _follow(self, cell: Cell, batch: Batch) -> None:
+        """As long as the run has asked to continue as a new one: begin that."""
+        count = 0
+        while (run := _run(cell)).status == "continued":
+            count += 1
+            continued = cell.last_event()
+            assert isinstance(continued, WorkflowContinued), "its last event says so"
+            if self.on_continued is not None:
+                self.on_continued(cell, batch)
+            opening = self._prepare_next(cell, run, continued, batch)
+            if count > CONTINUES_MAX:
+                for event in opening:
+                    self._append(cell, event, batch)
+                self._block(cell, _ENDLESS, batch, continued.time_ms, "", None)
+                return
+            self._open(cell, opening, batch)
+            if continued.cancel_requested and not _run(cell).ended:
+                self._pass_on_cancellation(cell, run, batch, continued.time_ms)
+
+    def _prepare_next(
+        self, cell: Cell, run: Run, continued: WorkflowContinued, batch: Batch
+    ) -> Sequence[HistoryEvent]:
+        """Clear the former run away; returns what the next begins with."""
+        machine = cell.machine
+        assert machine is not None, "its code has just ended it"
+        assert machine.started is not None, "its code has begun"
+        events = opening_after(
+            machine.started,
+            run,
+            continued,
+            machine.unconsumed(),
+            version=self.version_of(run.workflow),
+            custom_status=cell.custom_status,
+        )
+        self._watch.settle(cell, batch)
+        for key in cell.sealed_keys():
+            batch.state(self._partition, key, None)
+        removed = unneeded(cell.stored, events)
+        if removed:
+            batch.removals.append((cell.workflow_id, removed))
+        custom_status = cell.custom_status
+        cell.new_run()
+        cell.custom_status = custom_status
+        return events
+
+    def _pass_on_cancellation(self, cell: Cell, former: Run, batch: Batch, now_ms: int) -> None:
+        """The former run's code was asked to end and has not heard of it."""
+        decision = decide(_run(cell), CancelWorkflow(former.cancel_reason), now_ms=now_ms, draw=0.0)
+        self._take(
+            cell, decision, batch, source="signals", record=CancelWorkflow(former.cancel_reason)
+        )
 
     def take(
         self,
@@ -137,6 +206,18 @@ class Turn:
         record: object = None,
     ) -> None:
         """Append a decision's events and let the code answer. `record` is kept if the run has to be blocked."""
+        self._take(cell, decision, batch, source=source, record=record)
+        self._follow(cell, batch)
+
+    def _take(
+        self,
+        cell: Cell,
+        decision: Decision,
+        batch: Batch,
+        *,
+        source: str = "",
+        record: object = None,
+    ) -> None:
         now_ms = decision.events[0].time_ms
         wakes = not ACTIVATIONS.isdisjoint(map(type, decision.events)) or (
             bool(decision.effects) and self._brings_activities(cell)
@@ -167,7 +248,8 @@ class Turn:
         """Try the code of a blocked run again; returns the records that were kept for it when it fits."""
         run = _run(cell)
         history = cell.history()
-        never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history)
+        opening = opening_of(history)
+        never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history[len(opening) :])
         problem = self._unknown(run.workflow) if never_ran else self._drive(cell)
         if problem:
             if _writable(problem) != run.reason:
@@ -178,7 +260,8 @@ class Turn:
         self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms), batch)
         if never_ran:
             cell.machine = self._new_machine(cell, run.workflow)
-            self._wake(cell, history[0], batch, now_ms=now_ms)
+            self._wake(cell, opening, batch, now_ms=now_ms)
+            self._follow(cell, batch)
         return deferred
 
     def suspend(self, cell: Cell, reason: str, batch: Batch, now_ms: int) -> None:
@@ -303,8 +386,14 @@ class Turn:
             place,
         )
 
-    def _wake(self, cell: Cell, started: HistoryEvent, batch: Batch, *, now_ms: int) -> None:
-        self._guarded(cell, lambda: self._activate(cell, started, batch), batch, now_ms=now_ms)
+    def _wake(
+        self, cell: Cell, opening: Sequence[HistoryEvent], batch: Batch, *, now_ms: int
+    ) -> None:
+        def step() -> None:
+            for event in opening:
+                self._activate(cell, event, batch)
+
+        self._guarded(cell, step, batch, now_ms=now_ms)
 
     def _guarded(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from weft.core import Run
+from weft.core import OF_A_FORMER_RUN, Run
 from weft.records import HELD, AwaitUpdate, ReplyTo, UpdateWorkflow
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
@@ -82,7 +82,10 @@ class Updates:
             "an open run is warm here, and so is one that has ended in this batch"
         )
         outcome_id = run.updates.get(update_id)
-        if outcome_id:
+        if outcome_id == OF_A_FORMER_RUN:
+            reason = f"update {update_id!r} was taken up by a run that this one continues: its outcome is gone"
+            batch.reply(to, answers.refused(to, cell, reason))
+        elif outcome_id:
             batch.reply(to, answers.update_ended(to, cell, cell.event(outcome_id)))
         elif run.ended:
             reason = f"workflow {cell.workflow_id!r} has ended ({cell.status})"
