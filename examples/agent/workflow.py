@@ -4,7 +4,7 @@ python -m examples.model.server
 weft dev examples/agent/workflow.py
 weft start agent --input '{"text": "order-7 arrived broken, I want my money back"}' --id care-1
 weft query care-1 questions
-weft signal care-1 hitl-1 --payload '{"decision": "approve", "by": "Grace"}'
+weft update care-1 answer --payload '{"request_id": "hitl-1", "decision": "approve", "by": "Grace"}'
 weft result care-1
 """
 

@@ -67,7 +67,7 @@ synthesize = llm_activity(client.ask, name="synthesize").options(
 
 @activity.define
 async def tell_reviewers(request: InteractionRequest) -> None:
-    """Here it would be a message to a chat; the answer comes by `weft signal`, or from any Kafka producer."""
+    """Here it would be a message to a chat; the answer comes by `weft update`, or from any Kafka producer."""
     print(f"{activity.info().workflow_id}: {request.description} [{request.id}]")
 
 

@@ -131,7 +131,7 @@ def test_person_is_asked_unless_a_policy_says_otherwise(page: Any, env: Environm
     assert env.start(page.careful, "sort_files").result() == "sort_files is done"
     assert env.calls(page.tell) == []
     run = env.start(page.careful, "delete_files")
-    (query, signal) = commands(BLOCKS["answer"])
+    query, update, signal = commands(BLOCKS["answer"])
     assert query[:2] == ["weft", "query"]
     assert [each["request"]["id"] for each in run.query(query[3])] == ["hitl-1"]
     payload = decode_payload(signal[-1].encode())
@@ -143,6 +143,9 @@ def test_person_is_asked_unless_a_policy_says_otherwise(page: Any, env: Environm
     play(env, run)
     assert run.result() == "delete_files is done"
     assert len(env.calls(page.tell)) == 2
+    run = env.start(page.careful, "delete_files")
+    run.update(update[3], decode_payload(update[-1].encode()))
+    assert run.result() == "delete_files is done"
     assert env.start(page.careful, "delete_files").result() == "nobody answered"
     assert crash_everywhere(page.careful, "delete_files", play=play) == "delete_files is done"
 

@@ -166,8 +166,8 @@ def test_open_review_outlives_its_worker_on_the_embedded_log(tmp_path: Path) -> 
                     await until_in_review(handle)
                 async with serving(log, "research", [research], activities, instance_id="w1"):
                     (question,) = await handle.query("questions")
-                    said = {"decision": "approve", "by": "Ada"}
-                    await handle.signal(question["request"]["id"], said)
+                    said = {"request_id": question["request"]["id"], "decision": "approve"}
+                    await handle.update("answer", {**said, "by": "Ada"})
                     return await handle.result(timeout=30)
 
     async def until_in_review(handle: Any) -> None:

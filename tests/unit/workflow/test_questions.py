@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from weft import activity, workflow
-from weft.errors import WorkflowFailedError
-from weft.hitl import InteractionRequest, Policy
+from weft.errors import UpdateRejectedError, WorkflowFailedError
+from weft.hitl import InteractionRequest, InteractionResponse, Policy
 from weft.testing import Environment, Handle, crash_everywhere
 from weft.workflow import Questions
 
@@ -92,6 +92,59 @@ def test_question_stays_open_when_nobody_can_be_told(
     with caplog.at_level(logging.WARNING, "weft.workflow"):
         assert run.result() == ["approve", "Grace", "hitl-1"]
     assert "nobody could be told of question 'hitl-1'" in caplog.text
+
+
+@pytest.mark.requirement("R2-31")
+def test_update_answers_and_tells_that_it_was_taken(env: Environment) -> None:
+    run = env.start(publish, 0.5)
+    env.advance(DAY)
+    answer = {"request_id": "hitl-1", "decision": "approve", "by": "Grace"}
+    assert run.update("answer", answer, hint=InteractionResponse).by == "Grace"
+    assert run.result() == ["approve", "Grace", "hitl-1"]
+    assert env.elapsed == DAY
+
+
+@pytest.mark.requirement("R1-28", "R2-31")
+def test_update_answers_the_same_when_the_worker_crashes_anywhere() -> None:
+    def play(_env: Environment, run: Handle[Any]) -> None:
+        answer = {"request_id": "hitl-1", "decision": "reject", "by": "Ada"}
+        run.update("answer", answer, wait="accepted", after=3 * DAY)
+
+    assert crash_everywhere(publish, 0.5, play=play) == ["reject", "Ada", "hitl-1"]
+
+
+@pytest.mark.requirement("R2-31")
+@pytest.mark.parametrize(
+    "answer,text",
+    [
+        ({"request_id": "hitl-9", "decision": "approve"}, r"'hitl-9' is not open \(open: hitl-1\)"),
+        ({"decision": "approve"}, "question '' is not open"),
+        ({"request_id": "hitl-1", "decision": "perhaps"}, "perhaps"),
+    ],
+)
+def test_update_is_refused_when_it_answers_nothing(
+    env: Environment, answer: dict[str, str], text: str
+) -> None:
+    run = env.start(publish, 0.5)
+    with pytest.raises(UpdateRejectedError, match=text):
+        run.update("answer", answer)
+    assert [each["request"]["id"] for each in run.query("questions")] == ["hitl-1"]
+
+
+def test_later_answer_by_the_other_way_answers_no_later_question(env: Environment) -> None:
+    @workflow.define
+    async def twice(ctx: workflow.Context) -> list[str]:
+        people = Questions(ctx, timeout=5 * DAY)
+        return [(await people.ask(InteractionRequest())).by for _ in range(2)]
+
+    run = env.start(twice)
+    run.update("answer", {"request_id": "hitl-1", "decision": "approve", "by": "Ada"})
+    run.signal("hitl-1", {"decision": "approve", "by": "too late"})
+    with pytest.raises(UpdateRejectedError, match="'hitl-1' is not open"):
+        run.update("answer", {"request_id": "hitl-1", "decision": "approve"})
+    run.signal("hitl-2", {"decision": "approve", "by": "Grace"})
+    assert run.result() == ["Ada", "Grace"]
+    assert run.untaken_signals == ["hitl-1"]
 
 
 def test_nobody_is_reminded_of_what_is_answered(env: Environment) -> None:
