@@ -41,9 +41,9 @@ PAGES = {
     "weft.workflow": Page(
         ("define", "Context", "WorkflowInfo"),
         frozenset({"CancelScope", "Context", "GeneratorContext", "History", "Saga", "Workflow"})
-        | {"Child", "ChildHandle", "ParentInfo", "WorkflowInfo", "WorkflowLogger"},
+        | {"Child", "ChildHandle", "OpenQuestion", "ParentInfo", "WorkflowInfo", "WorkflowLogger"},
         frozenset({"ACTIVATIONS", "UNGUARDED", "Guard", "Machine", "TurnInterrupted"})
-        | {"leave_loop", "running_line", "OpenQuestion", "Questions"},
+        | {"leave_loop", "running_line"},
     ),
     "weft.activity": Page(
         ("define", "Retry", "info", "heartbeat", "is_cancelled"),
