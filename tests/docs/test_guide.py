@@ -20,7 +20,7 @@ from tests.support.documents import ROOT, Shell, blocks, commands
 from tests.support.workers import wait_until
 from weft.cli import app
 from weft.cli._settings import load_settings
-from weft.errors import WorkflowFailedError
+from weft.errors import UpdateRejectedError, WorkflowFailedError
 from weft.testing import Environment, replay
 
 PAGES = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs" / "guide").glob("*.md")}
@@ -41,6 +41,7 @@ COMMANDS = {
     "signal",
     "start",
     "topics",
+    "update",
     "worker",
 }
 """Blocks that are run in a shell by the tests below; all others are modules with a play."""
@@ -154,6 +155,17 @@ def _handlers(module: Any, env: Environment) -> None:
     assert run.result() == ["a lamp", "a chair"]
 
 
+@plays("updates")
+def _updates(module: Any, env: Environment) -> None:
+    run = env.start(module.cart)
+    assert run.update("add", "a lamp") == 1
+    assert run.update("add", "a chair") == 2
+    with pytest.raises(UpdateRejectedError, match="already"):
+        run.update("add", "a lamp")
+    run.signal("close")
+    assert run.result() == ["a lamp", "a chair"]
+
+
 @plays("progress")
 def _progress(module: Any, env: Environment) -> None:
     run = env.start(module.import_all, ["a.csv", "bb.csv"])
@@ -222,6 +234,14 @@ def _publish(module: Any, env: Environment) -> None:
     assert env.start(module.dispatch, "order-1").result() == 2
     (record,) = env.published("parcels")
     assert (record.key, record.value) == ("order-1", {"order": "order-1", "boxes": 2})
+
+
+@plays("forever")
+def _forever(module: Any, env: Environment) -> None:
+    run = env.start(module.subscription, {"customer": "Ada", "month": 1})
+    run.signal("cancel", after=timedelta(days=30 * 11 + 1))
+    assert run.result() == "Ada left in month 12"
+    assert len(env.calls(module.charge)) == 12
 
 
 @plays("before")
@@ -304,9 +324,9 @@ def test_first_steps_run_on_kafka_as_they_are_typed(
 
 def test_signals_and_queries_run_as_they_are_typed(tmp_path: Path) -> None:
     shell = Quick(tmp_path)
-    both = BLOCKS["approval"] + BLOCKS["progress"]
-    (tmp_path / "both.py").write_text(both, encoding="utf-8")
-    with shell.running(["weft", "dev", "both.py"]):
+    code = BLOCKS["approval"] + BLOCKS["progress"] + BLOCKS["updates"]
+    (tmp_path / "flows.py").write_text(code, encoding="utf-8")
+    with shell.running(["weft", "dev", "flows.py"]):
         made(shell)
         said = [shell.run(words) for words in commands(BLOCKS["signal"])]
         assert "a lamp: approved by Grace" in said[-1]
@@ -316,6 +336,11 @@ def test_signals_and_queries_run_as_they_are_typed(tmp_path: Path) -> None:
         assert '{"step": "bb.csv"}' in shell.run(show)
         shell.run(signal)
         assert "11" in shell.run(["weft", "result", "import-1"])
+        start, update, close = commands(BLOCKS["update"])
+        shell.run(start)
+        assert shell.run(update) == "1\n"
+        shell.run(close)
+        assert shell.run(["weft", "result", "cart-1"]) == '["a lamp"]\n'
 
 
 def test_production_runs_as_it_is_typed(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ from tests.support.workers import wait_until
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = blocks(README)
+GUIDE = {
+    **blocks((ROOT / "docs" / "guide" / "changing_code.md").read_text()),
+    **blocks((ROOT / "docs" / "guide" / "operating.md").read_text()),
+}
+"""Its commands about trouble are run on Kafka here."""
 ADDRESS = "127.0.0.1:19092"
 
 
@@ -26,10 +31,6 @@ def test_blocks_are_all_tested_when_the_readme_has_code() -> None:
         "approval",
         "producer",
         "client",
-        "long",
-        "short",
-        "context",
-        "troubles",
     ]
     untested = re.findall(r"(?<!-->\n)```(?:sh|python)\n(.*?)```", README, re.DOTALL)
     assert [block.splitlines()[0].split()[:2] for block in untested] == [["make", "demo"]]
@@ -45,42 +46,6 @@ def test_hello_runs_on_the_embedded_log_when_it_is_typed_as_in_the_readme(tmp_pa
     with shell.running(dev):
         wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
         assert "Hello, Ada!" in shell.run(start)
-
-
-def test_long_activity_runs_when_it_is_typed_as_in_the_readme(tmp_path: Path) -> None:
-    (tmp_path / "nightly.py").write_text(BLOCKS["long"])
-    shell = Shell(tmp_path)
-    with shell.running(["weft", "dev", "nightly.py"]):
-        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
-        start = ["weft", "start", "nightly", "--input", "1000", "--wait"]
-        assert "1000" in shell.run(start).split()
-
-
-def test_short_activities_run_when_they_are_typed_as_in_the_readme(tmp_path: Path) -> None:
-    (tmp_path / "bill.py").write_text(BLOCKS["short"])
-    shell = Shell(tmp_path)
-    with shell.running(["weft", "dev", "bill.py"]):
-        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
-        assert "11662" in shell.run(["weft", "start", "bill", "--input", "2", "--wait"]).split()
-
-
-def test_trip_is_booked_or_given_back_when_it_is_typed_as_in_the_readme(tmp_path: Path) -> None:
-    (tmp_path / "travel.py").write_text(BLOCKS["context"])
-    shell = Shell(tmp_path)
-    with shell.running(["weft", "dev", "travel.py"]):
-        wait_until((tmp_path / ".weft" / "dev.weft").exists, "weft dev has made its file")
-        for name in ("t-1", "t-2"):
-            shell.run(["weft", "start", "travel", "--input", '"Rome"', "--id", name])
-        shell.run(["weft", "signal", "t-1", "start"])
-        booked = shell.run(["weft", "result", "t-1"])
-        assert json.loads(booked) == ["Rome is booked", "Rome is insured"]
-        shown = shell.run(["weft", "show", "t-1"])
-        assert '{"step": "done"}' in shown
-        assert "insurance" in shown
-        wait_until(lambda: "insured" in shell.run(["weft", "history", "t-2"]), "it is booked")
-        shell.run(["weft", "cancel", "t-2"])
-        wait_until(lambda: "cancelled" in shell.run(["weft", "show", "t-2"]), "it is given back")
-        assert "give_back" in shell.run(["weft", "history", "t-2"])
 
 
 @pytest.mark.kafka
@@ -121,7 +86,7 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
         assert "SignalReceived" in seen
         assert "WorkflowCompleted" in seen
         check_troubles(shell)
-        for command in ("list --filter-status running", "show order-2", "history order-2"):
+        for command in ("list --status running", "show order-2", "history order-2"):
             shell.run(["weft", *command.split()])
         assert "order-2" in shell.run(["weft", "list"])
         shell.run(["weft", "purge", "--older-than", "0s"])
@@ -131,9 +96,10 @@ def test_hello_and_signals_run_on_kafka_when_they_are_typed_as_in_the_readme(
 def check_troubles(shell: Shell) -> None:
     """A signal for nobody is put aside, and reaches its workflow when that is there."""
     shell.run([sys.executable, "nobody.py"])
-    blocked, unblock, doctor, listing, show, replay, replay_all = commands(BLOCKS["troubles"])
+    blocked, unblock = commands(GUIDE["blocked"])
+    listing, show, replay, replay_all = commands(GUIDE["letters"])
     wait_until(lambda: "no workflow 'order-3'" in shell.run(listing), "it is put aside")
-    assert "1 dead letters in the last hour." in shell.run(doctor)
+    assert "1 dead letters in the last hour." in shell.run(["weft", "doctor"])
     (letter,) = json.loads(shell.run([*listing, "--json"]))
     place = f"{letter['partition']}@{letter['offset']}"
     assert "no workflows" in shell.run(blocked)

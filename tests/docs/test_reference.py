@@ -24,10 +24,11 @@ def test_every_public_name_has_a_docstring() -> None:
 
 def test_name_without_a_docstring_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     saga = exported("weft.workflow")["Saga"]
+    before = set(missing_docstrings())
     monkeypatch.setattr(saga, "docstring", None)
     monkeypatch.setattr(saga.members["on_failure"], "docstring", None)
-    missing = list(missing_docstrings())
-    assert missing == ["weft.workflow.Saga", "weft.workflow.Saga.on_failure"]
+    found = [name for name in missing_docstrings() if name not in before]
+    assert found == ["weft.workflow.Saga", "weft.workflow.Saga.on_failure"]
 
 
 @pytest.mark.parametrize("package", PAGES)

@@ -107,6 +107,7 @@ class CancelScope:
 
     @property
     def holds_request(self) -> bool:
+        """Whether it keeps a request until its end."""
         return bool(self._held)
 
     def holds_back(self, msg: Any) -> bool:
