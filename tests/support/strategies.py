@@ -26,6 +26,7 @@ TOPIC_RECORDS: dict[str, tuple[type[Record], ...]] = {
     "events": (records.LifecycleEvent,),
     "replies": (records.Reply,),
     "reference": (records.PayloadReference,),
+    "encoded": (records.PayloadEnvelope,),
     "history": get_args(records.Event),
 }
 """Every record by the kind of topic it is on, the references to stored payloads, and the history events."""

@@ -30,6 +30,8 @@ LIBRARIES: dict[str, set[str]] = {
     "confluent_kafka": {"weft.log.kafka"},
     "sqlite3": {"weft.log.embedded", "weft.stores"},
     "fsspec": {"weft.payloads"},
+    "cryptography": {"weft.payloads"},
+    "zstandard": {"weft.payloads"},
     "pydantic": {"weft.codec", "weft.cli", "weft.worker"},
     "pydantic_settings": {"weft.cli", "weft.worker"},
     "typer": {"weft.cli"},

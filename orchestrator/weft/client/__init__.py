@@ -12,6 +12,7 @@ from weft.client._description import (
     TimerDescription,
     WorkflowDescription,
     WorkflowSummary,
+    history_document,
 )
 from weft.client._handle import Handle
 from weft.client._outcome import failed_error, reply_of
@@ -28,6 +29,7 @@ __all__ = [
     "WorkflowDescription",
     "WorkflowSummary",
     "failed_error",
+    "history_document",
     "outcome_of",
     "reply_of",
     "update_error",

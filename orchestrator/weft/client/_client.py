@@ -30,7 +30,7 @@ from weft.client._texts import already_started, repeatable
 from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
 from weft.host import HOST, Host
 from weft.log import Log, open_log
-from weft.payloads import StoredObject, StoreOption
+from weft.payloads import CodecsOption, StoredObject, StoreOption
 from weft.records import ENDED, PAYLOAD_BYTES_MAX, STATUSES, OnConflict
 from weft.topics import Namespace
 from weft.workflow import Workflow
@@ -56,6 +56,7 @@ class Client:
         namespace: str = "default",
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        payload_codecs: CodecsOption = (),
         host: Host = HOST,
     ) -> None:
         """On a log that is open already, and stays open. Raises UsageError for a bad namespace."""
@@ -65,6 +66,7 @@ class Client:
             owns_log=False,
             payload_store=payload_store,
             payload_bytes_max=payload_bytes_max,
+            payload_codecs=payload_codecs,
             host=host,
         )
 
@@ -78,11 +80,13 @@ class Client:
         namespace: str = "default",
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        payload_codecs: CodecsOption = (),
     ) -> Self:
         """A client of a Kafka cluster (`host:port`) or of an embedded log (a file that exists).
 
         `payload_store` is the folder or URL where inputs and signals of more than `payload_bytes_max` go; workers need
-        the same one (default: none with Kafka, the folder `FILE.payloads` with an embedded log).
+        the same one (default: none with Kafka, the folder `FILE.payloads` with an embedded log). `payload_codecs`
+        compress and encrypt what goes to the log, in their order; workers need the same.
 
         It is opened by `async with`, which raises LogUnavailableError when the log cannot be reached and TopicError
         when topics are missing. Raises UsageError when not exactly one of the two is given.
@@ -106,6 +110,7 @@ class Client:
             owns_log=True,
             payload_store=payload_store,
             payload_bytes_max=payload_bytes_max,
+            payload_codecs=payload_codecs,
         )
         return client
 
@@ -307,7 +312,11 @@ class Client:
             and (workflow is None or fields.workflow == workflow)
         ]
         chosen.sort(key=lambda item: (-item[1].created_ms, item[0]))
-        return [summarize(workflow_id, fields) for workflow_id, fields in chosen[:limit]]
+        payloads = self._session.payloads
+        return [
+            summarize(workflow_id, fields, payloads.readable(fields.custom_status, workflow_id))
+            for workflow_id, fields in chosen[:limit]
+        ]
 
     async def purge(self, id: str, *, timeout_s: float = WAIT_S) -> None:
         """Delete an ended workflow. Raises like `Handle.purge`."""

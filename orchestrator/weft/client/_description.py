@@ -11,7 +11,7 @@ from weft.client._children import ChildDescription, ParentDescription, children_
 from weft.client._state import HeadFields
 from weft.codec import decode_payload
 from weft.core import OpenActivity, rebuild
-from weft.records import Event, FailureInfo, Head, Status, WorkflowStarted, run_number
+from weft.records import Event, FailureInfo, Head, Payload, Status, WorkflowStarted, run_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,13 @@ class WorkflowDescription:
     """Changes of its code whose new way it takes: what `ctx.patched` recorded."""
 
 
-def summarize(workflow_id: str, fields: HeadFields) -> WorkflowSummary:
+def history_document(workflow_id: str, run_id: str, events: Sequence[Event]) -> dict[str, Any]:
+    """What a file of a history holds: `weft history --download` writes it, `weft replay` reads it."""
+    return {"workflow_id": workflow_id, "run_id": run_id, "events": events}
+
+
+def summarize(workflow_id: str, fields: HeadFields, custom_status: Payload) -> WorkflowSummary:
+    """`custom_status`: decoded, where it was encoded and that can be done."""
     return WorkflowSummary(
         workflow_id=workflow_id,
         run_id=fields.run_id,
@@ -105,12 +111,12 @@ def summarize(workflow_id: str, fields: HeadFields) -> WorkflowSummary:
         updated=_time(fields.updated_ms),
         event_count=fields.event_count,
         reason=fields.reason,
-        custom_status=decode_payload(fields.custom_status),
+        custom_status=decode_payload(custom_status),
     )
 
 
 def describe(
-    workflow_id: str, head: Head, events: Sequence[Event], namespace: str
+    workflow_id: str, head: Head, events: Sequence[Event], namespace: str, custom_status: Payload
 ) -> WorkflowDescription:
     """The run that these events tell of. Raises InvariantViolation when they do not follow one another."""
     run = rebuild(workflow_id, events)
@@ -127,7 +133,7 @@ def describe(
         deadline=_time(run.deadline_ms) if run.deadline_ms else None,
         event_count=head.event_count,
         reason=head.reason,
-        custom_status=decode_payload(head.custom_status),
+        custom_status=decode_payload(custom_status),
         input=decode_payload(started.input),
         result=decode_payload(run.result),
         failure=run.failure,

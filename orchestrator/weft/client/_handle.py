@@ -14,6 +14,7 @@ from weft.client._description import WorkflowDescription, describe
 from weft.client._duration import Duration, seconds
 from weft.client._end_request import FRESH_S
 from weft.client._outcome import failed_error
+from weft.client._reading import filled, readable, readable_reply
 from weft.client._session import Session
 from weft.client._state import read_heads, read_history
 from weft.client._texts import (
@@ -24,7 +25,7 @@ from weft.client._texts import (
     unknown,
 )
 from weft.client._updates import UpdateRequest, not_done, outcome_of, update_error
-from weft.codec import decoder, encode_checked, encode_payload, stored_field
+from weft.codec import decoder, encode_checked, encode_payload
 from weft.errors import DeadlineError, PayloadTooLargeError, UsageError
 from weft.records import (
     ENDED,
@@ -126,19 +127,26 @@ class Handle(Generic[Out_co]):
     ) -> WorkflowDescription:
         """All about the run, as committed; needs no worker. `full` is as in `history`. Raises like that."""
         head, events = await self._read(self._read_history, timeout_s)
-        told = await self._filled(events) if full else events
-        return describe(self.id, head, told, self._session.namespace.name)
+        told = await self._shown(events, full=full)
+        custom_status = self._session.payloads.readable(head.custom_status, self.id)
+        return describe(self.id, head, told, self._session.namespace.name, custom_status)
 
     async def history(
         self, *, full: bool = False, timeout_s: float = READ_TIMEOUT_S
     ) -> list[Event]:
         """Every event of the run, oldest first; needs no worker.
 
-        Payloads that lie in the payload store are shown as their references, or, with `full`, fetched. Raises
-        UnknownWorkflowError, PayloadError, LogError.
+        Payloads that lie in the payload store are shown as their references, and encoded ones as they are where this
+        client has not their codecs and keys; with `full` they are fetched and decoded, or PayloadError is raised.
+        Raises UnknownWorkflowError, LogError.
         """
         _, events = await self._read(self._read_history, timeout_s)
-        return await self._filled(events) if full else events
+        return await self._shown(events, full=full)
+
+    async def _shown(self, events: list[Event], *, full: bool) -> list[Event]:
+        if full:
+            return await filled(self._session, self.id, events)
+        return readable(self._session, self.id, events)
 
     async def signal(
         self,
@@ -197,7 +205,8 @@ class Handle(Generic[Out_co]):
         blocked, has no such handler, or that raised; PayloadTooLargeError, UsageError for a value or an answer that is
         not of `hint`; UnknownWorkflowError, DeadlineError, LogError.
         """
-        payload = encode_payload(value)
+        payloads = self._session.payloads
+        payload = payloads.encode(encode_payload(value), self.id)
         what = f"Query {name!r} of workflow {self.id!r}"
         if len(payload) > PAYLOAD_BYTES_MAX:
             raise PayloadTooLargeError(
@@ -208,7 +217,7 @@ class Handle(Generic[Out_co]):
         )
         if reply.outcome == "refused":
             raise refused(what, reply)
-        return decoder(hint)(reply.result)
+        return decoder(hint)(payloads.decode(reply.result, self.id))
 
     @overload
     async def update(
@@ -281,13 +290,14 @@ class Handle(Generic[Out_co]):
     ) -> Any:
         match reply.outcome:
             case "answered":
-                return decoder(hint)(await self._session.fetch(reply.result))
+                return decoder(hint)(await self._session.open_payload(self.id, reply.result))
             case "refused":
                 raise refused(what, reply)
             case "unknown":
                 raise unknown(self._session, self.id, request.run_id)
             case _:
-                raise update_error(self.id, record.update, record.id, reply)
+                opened = readable_reply(self._session, self.id, reply)
+                raise update_error(self.id, record.update, record.id, opened)
 
     async def _outcome_of_ended(self, update_id: str, reply: Reply) -> Reply:
         """What came of an update whose run has ended since; its answer may have been lost. Else the reply itself."""
@@ -392,17 +402,8 @@ class Handle(Generic[Out_co]):
         return any(
             (isinstance(event, SignalReceived) and event.signal_id == signal_id)
             or (isinstance(event, WorkflowStarted) and signal_id in event.signal_ids)
-            for event in await self.history()
+            for event in (await self._read(self._read_history, READ_TIMEOUT_S))[1]
         )
-
-    async def _filled(self, events: list[Event]) -> list[Event]:
-        """With the payloads that lie in the payload store."""
-        for place, event in enumerate(events):
-            name = stored_field(event)
-            if name:
-                payload = await self._session.fetch(getattr(event, name))
-                events[place] = msgspec.structs.replace(event, **{name: payload})
-        return events
 
     # Reading the state.
 
@@ -450,8 +451,8 @@ async def value_of(
     the payload store and cannot be had.
     """
     if reply.status != "completed":
-        raise failed_error(workflow_id, reply)
-    result = await session.fetch(reply.result)
+        raise failed_error(workflow_id, readable_reply(session, workflow_id, reply))
+    result = await session.open_payload(workflow_id, reply.result)
     try:
         return decode(result)
     except UsageError as error:

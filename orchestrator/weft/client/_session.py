@@ -18,7 +18,7 @@ from weft.codec import encode, is_stored
 from weft.errors import TopicError, UsageError
 from weft.host import HOST, Host
 from weft.log import Headers, Log
-from weft.payloads import Payloads, StoreOption
+from weft.payloads import CodecsOption, Payloads, StoreOption
 from weft.records import (
     PAYLOAD_BYTES_MAX,
     Payload,
@@ -54,10 +54,13 @@ class Session:
         owns_log: bool,
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        payload_codecs: CodecsOption = (),
         host: Host = HOST,
     ) -> None:
         self.namespace = namespace
-        self.payloads = Payloads(namespace.name, bytes_max=payload_bytes_max, host=host)
+        self.payloads = Payloads(
+            namespace.name, bytes_max=payload_bytes_max, codecs=payload_codecs, host=host
+        )
         self.client_id = host.token()
         self.log_name = ""
         self.partition_count = 0
@@ -101,6 +104,7 @@ class Session:
                 self._payload_store,
                 log.payload_store,
                 bytes_max=self.payloads.bytes_max,
+                codecs=self.payloads.codecs,
                 host=self.host,
             )
             self._look_at_topics(log)
@@ -166,10 +170,11 @@ class Session:
         return ReplyTo(self.client_id, str(next(self._numbers)), self._replies_partition, until)
 
     async def set_aside(self, address: Address, payload: Payload, what: str) -> Payload:
-        """What goes into a record instead of a payload: itself, unless it is too large.
+        """What goes into a record instead of a payload: as codecs leave it, and a reference when it is too large.
 
         Raises PayloadTooLargeError when there is no payload store, PayloadError when that did not take it.
         """
+        payload = self.payloads.encode(payload, address.workflow_id)
         if len(payload) <= self.payloads.bytes_max:
             return payload
         return await asyncio.to_thread(
@@ -180,11 +185,14 @@ class Session:
             what=what,
         )
 
-    async def fetch(self, payload: Payload) -> Payload:
-        """What a payload on the log stands for. Raises PayloadError when that cannot be had."""
-        return (
-            await asyncio.to_thread(self.payloads.fetch, payload) if is_stored(payload) else payload
-        )
+    async def open_payload(self, workflow_id: str, payload: Payload) -> Payload:
+        """What a payload on the log stands for.
+
+        Raises PayloadError when that cannot be had, PayloadDecodeError when it cannot be decoded.
+        """
+        if not is_stored(payload):
+            return self.payloads.decode(payload, workflow_id)
+        return await asyncio.to_thread(self.payloads.decode, payload, workflow_id)
 
     # Asking.
 

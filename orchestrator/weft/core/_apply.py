@@ -178,17 +178,23 @@ def _activity_lost(run: Run, event: ActivityLost) -> None:
 
 
 def _next_attempt(run: Run, activity: OpenActivity) -> None:
-    run.leased_count -= activity.lease_ms > 0
+    _forget_worker(run, activity)
     activity.attempt += 1
+
+
+def _forget_worker(run: Run, activity: OpenActivity) -> None:
+    run.leased_count -= activity.lease_ms > 0
     activity.started_ms = activity.lease_ms = 0
     activity.lease = ""
 
 
 def _activity_dispatched(run: Run, event: ActivityDispatched) -> None:
+    """For the first time, or once more after a worker that could not read it."""
     activity = run.activities[event.activity_id]
+    run.open_inline_count += activity.inline and activity.waiting
     activity.waiting = False
     activity.attempt_ms = event.time_ms
-    run.open_inline_count += activity.inline
+    _forget_worker(run, activity)
     _wait_for_start(run, activity, event.time_ms)
 
 

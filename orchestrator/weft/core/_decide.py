@@ -60,6 +60,7 @@ from weft.records import (
     AttemptFailed,
     AttemptReleased,
     AttemptStarted,
+    AttemptUnreadable,
     Caller,
     CancelRequested,
     CancelWorkflow,
@@ -101,6 +102,7 @@ Input = (
     | AttemptFailed
     | AttemptStarted
     | AttemptReleased
+    | AttemptUnreadable
     | ChildRunning
     | ChildDone
     | SignalOutcome
@@ -219,7 +221,8 @@ def _terminate(run: Run, record: TerminateWorkflow, now_ms: int, _draw: float) -
 
 
 def _attempt(
-    run: Run, record: AttemptCompleted | AttemptFailed | AttemptStarted | AttemptReleased
+    run: Run,
+    record: AttemptCompleted | AttemptFailed | AttemptStarted | AttemptReleased | AttemptUnreadable,
 ) -> OpenActivity | None:
     """The open activity that the record speaks of, or None when the run no longer waits for that attempt."""
     if record.run_id != run.run_id:
@@ -268,6 +271,15 @@ def _attempt_started(run: Run, record: AttemptStarted, now_ms: int, _draw: float
         record.lease,
     )
     return Decision((started,))
+
+
+def _attempt_unreadable(run: Run, record: AttemptUnreadable, now_ms: int, _draw: float) -> Decision:
+    """Its worker could not read it, and had run nothing: the same attempt goes out again."""
+    activity = _attempt(run, record)
+    if activity is None:
+        return Decision(dropped=_STALE)
+    again = ActivityDispatched(run.last_event_id + 1, now_ms, record.activity_id, record.attempt)
+    return Decision((again,), (DispatchActivity(record.activity_id, record.attempt),))
 
 
 def _attempt_released(run: Run, record: AttemptReleased, now_ms: int, draw: float) -> Decision:
@@ -491,6 +503,7 @@ _DECISIONS: dict[type, Callable[[Run, Any, int, float], Decision]] = {
     AttemptFailed: _attempt_failed,
     AttemptStarted: _attempt_started,
     AttemptReleased: _attempt_released,
+    AttemptUnreadable: _attempt_unreadable,
     ChildRunning: _told(child_running),
     ChildDone: _told(child_done),
     SignalOutcome: _told(signal_outcome),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import msgspec
 
 from weft.activity import Activity, to_activity_error, to_failure
-from weft.codec import decoder, is_stored, stored_field
+from weft.codec import decoder, is_sealed, is_stored, opened, sealed_field
 from weft.core import (
     CancelActivity,
     CancelTimer,
@@ -34,7 +34,14 @@ from weft.core import (
     StartTimer,
 )
 from weft.determinism import GuardedCode, cover, running_code
-from weft.errors import DeterminismError, QueryError, TurnLimitError, TurnTimeoutError, UsageError
+from weft.errors import (
+    DeterminismError,
+    PayloadError,
+    QueryError,
+    TurnLimitError,
+    TurnTimeoutError,
+    UsageError,
+)
 from weft.records import (
     DEFAULT_RETRY,
     DEFAULT_START_TO_CLOSE_MS,
@@ -43,6 +50,7 @@ from weft.records import (
     ActivityFailed,
     CancelRequested,
     ChildCompleted,
+    ChildFailed,
     HistoryEvent,
     Payload,
     SignalReceived,
@@ -110,6 +118,8 @@ class Machine:
         self.started: WorkflowStarted | None = None
         self.custom_status: Payload = NULL
         """What the code last said of itself."""
+        self.status_on_log: tuple[Payload, Payload] = (NULL, NULL)
+        """The last custom status that was written: as the code gave it, and as it was written."""
         self._guard = guard
         cover(workflow.function)
         self._code = GuardedCode(workflow.name, workflow_id, is_generator=workflow.is_generator)
@@ -125,6 +135,8 @@ class Machine:
         self.untaken = Untaken()
         self._ended = False
         self._asked_too_much = False
+        self._unreadable: PayloadError | None = None
+        """Why the code cannot be shown its history: no matter of its own, so the run is blocked."""
         self._cancel_requested = False
         self._command_id = 0
         self._commands: dict[int | str, Command] = {}
@@ -167,8 +179,8 @@ class Machine:
         feed = _FEEDS.get(type(event))
         if feed is None or self._ended:
             return []
-        # Fetched out here: the wait for the store is not the code's, which has little time and must not see it fail.
-        name = stored_field(event)
+        # Fetched and decoded out here: that is not the code's matter, which has little time and must not see it fail.
+        name = sealed_field(event)
         told = self._fetched(event, name) if name and self._is_waited_for(event) else event
         self._publications.begin_step()
         self._call(self._wake, feed, told)
@@ -325,6 +337,8 @@ class Machine:
         self.loop.run_ready()
         if self._conditions:
             self._run_while_conditions_are_met()
+        if self._unreadable is not None:
+            raise self._unreadable
         if self._asked_too_much:
             # Checked here: code may have swallowed what was raised where it asked.
             raise TurnLimitError(
@@ -376,7 +390,7 @@ class Machine:
         buffered = self._signals.get(name)
         if buffered:
             signal = buffered.popleft()
-            if is_stored(signal.payload):
+            if is_sealed(signal.payload):
                 self._unfetched.append((future, signal))
             else:
                 self._give(future, signal, signal)
@@ -478,7 +492,7 @@ class Machine:
         count = self._event_id
         known = len(self._past)
         if known < count:
-            self._past += self._read_history(known)[: count - known]
+            self._past += map(self._readable, self._read_history(known)[: count - known])
         asked = frozenset(
             command.activity
             for command in self._commands.values()
@@ -578,20 +592,33 @@ class Machine:
         if self._commands.pop(wanted_id, None) is None and not self._ended:
             self._ask(command, -wanted_id)
 
-    # Payloads that lie in the store.
+    # Payloads that lie in the store, or are encoded.
 
     def _is_waited_for(self, event: HistoryEvent) -> bool:
         """Whether the code is told the payload now: nobody waits for a store on behalf of nobody."""
-        if isinstance(event, ActivityCompleted):
+        if isinstance(event, ActivityCompleted | ActivityFailed):
             return event.activity_id in self._activities
-        if isinstance(event, ChildCompleted):
+        if isinstance(event, ChildCompleted | ChildFailed):
             return self.children.is_waited_for(event.child_id)
         if isinstance(event, SignalReceived):
             return event.name in self.handlers.signals or bool(self._receivers.get(event.name))
         return True
 
     def _fetched(self, event: E, name: str) -> E:
-        return msgspec.structs.replace(event, **{name: self._fetch(getattr(event, name))})
+        return msgspec.structs.replace(event, **{name: opened(event, name, self._fetch)})
+
+    def _readable(self, event: HistoryEvent) -> HistoryEvent:
+        """For the code to look at: decoded. What lies in the store stays there, for it may be away."""
+        name = sealed_field(event)
+        if not name or (name != "failure" and is_stored(getattr(event, name))):
+            return event
+        try:
+            return self._fetched(event, name)
+        except PayloadError as error:
+            if self._onlooker:
+                raise
+            self._unreadable = error
+            raise TurnInterrupted from None
 
     # Feeding.
 

@@ -9,6 +9,7 @@ import pytest
 
 from weft.cli._settings import load_settings
 from weft.errors import UsageError
+from weft.payloads import new_key
 from weft.records import PAYLOAD_BYTES_MAX
 
 
@@ -188,3 +189,57 @@ def test_memory_is_a_size_with_its_unit(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("WEFT_MEMORY", "0")
     with pytest.raises(UsageError, match=r"memory \(from .* greater than or equal to 1"):
         load_settings({})
+
+
+def test_codecs_are_made_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [new_key("2026-01"), new_key("2025-07")]
+    (tmp_path / "keys").write_text("\n".join(lines), encoding="utf-8")
+    assert load_settings({}).codecs().codecs == ()
+    monkeypatch.setenv("WEFT_COMPRESS_ABOVE", "4KiB")
+    monkeypatch.setenv("WEFT_ENCRYPTION_KEYS_FILE", str(tmp_path / "keys"))
+    monkeypatch.setenv("WEFT_ENCRYPTION_KEY_ID", "2025-07")
+    monkeypatch.setenv("WEFT_ENCRYPT_FAILURES", "false")
+    found = load_settings({}).codecs()
+    assert [codec.name for codec in found.codecs] == ["zstd", "aes-gcm"]
+    assert repr(found.codecs[1]) == "<Encryption with key 2025-07 of 2026-01, 2025-07>"
+    assert not found.failures
+
+
+def test_keys_are_in_no_text_when_they_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = new_key("2026-01").split()[1]
+    monkeypatch.setenv("WEFT_ENCRYPTION_KEYS", f"2026-01 {key}")
+    settings = load_settings({})
+    assert [codec.name for codec in settings.codecs().codecs] == ["aes-gcm"]
+    assert key not in repr(settings)
+    monkeypatch.setenv("WEFT_ENCRYPTION_KEYS", f"2026-01 {key}!")
+    with pytest.raises(UsageError, match=r"WEFT_ENCRYPTION_KEYS.*entry 1") as refusal:
+        load_settings({}).codecs()
+    assert key not in str(refusal.value)
+
+
+def test_key_without_keys_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEFT_ENCRYPTION_KEY_ID", "2025-07")
+    with pytest.raises(UsageError, match="There are no keys for encryption_key_id=2025-07"):
+        load_settings({}).codecs()
+
+
+def test_codecs_of_ones_own_are_found_by_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_codecs_of_a_test.py").write_text(
+        "from weft.payloads import Compression\nchain = [Compression()]\none = Compression()\n",
+        encoding="utf-8",
+    )
+    for name in ("chain", "one"):
+        monkeypatch.setenv("WEFT_PAYLOAD_CODECS", f"own_codecs_of_a_test:{name}")
+        assert [codec.name for codec in load_settings({}).codecs().codecs] == ["zstd"]
+    for wrong in ("own_codecs_of_a_test", "own_codecs_of_a_test:two", "nothing_here:one"):
+        monkeypatch.setenv("WEFT_PAYLOAD_CODECS", wrong)
+        with pytest.raises(UsageError, match="payload_codecs="):
+            load_settings({}).codecs()

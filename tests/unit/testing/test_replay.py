@@ -177,7 +177,9 @@ def test_history_with_payloads_in_a_store_is_to_be_downloaded_with_them() -> Non
     start = {"type": "WorkflowStarted", "event_id": 1, "time_ms": 1, "run_id": "r"}
     start |= {"workflow": "buy", "input": json.loads(bytes(reference))}
     document = {"workflow_id": "a", "events": [start]}
-    with pytest.raises(UsageError, match="holds references to a payload store"):
+    with pytest.raises(
+        UsageError, match="holds encoded payloads, or references to a payload store"
+    ):
         replay(document, flows.buy)
 
 

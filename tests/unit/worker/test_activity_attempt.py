@@ -26,6 +26,7 @@ from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    AttemptUnreadable,
     FailureInfo,
     Payload,
     StoredPayload,
@@ -66,7 +67,9 @@ class Bench:
         self, pulse: AttemptPulse, *args: object, activity: str = "step", **options: Any
     ) -> AttemptCompleted | AttemptFailed | None:
         task = ActivityTask("run-1", 7, 2, activity, Payload(encode(args)), "fulfil", **options)
-        return await self.runner.run(task, "order-1", pulse)
+        result = await self.runner.run(task, "order-1", pulse)
+        assert not isinstance(result, AttemptUnreadable), "nothing is encoded here"
+        return result
 
     def count(self, outcome: str) -> float:
         labels = {"activity": "step", "outcome": outcome}

@@ -27,6 +27,18 @@ from weft.codec._records import (
 )
 from weft.codec._refusals import shorten
 from weft.codec._schema import JsonSchema, schemas
+from weft.codec._sealed import (
+    decode_envelope,
+    encode_envelope,
+    is_encoded,
+    is_sealed,
+    is_sealed_failure,
+    label_of,
+    open_failure,
+    opened,
+    seal_failure,
+    sealed_field,
+)
 from weft.codec._stored import (
     as_user_data,
     decode_reference,
@@ -42,6 +54,7 @@ __all__ = [
     "MalformedError",
     "as_user_data",
     "decode_claim",
+    "decode_envelope",
     "decode_events",
     "decode_head",
     "decode_messages",
@@ -57,14 +70,23 @@ __all__ = [
     "encode",
     "encode_by_hint",
     "encode_checked",
+    "encode_envelope",
     "encode_payload",
     "encode_reference",
+    "is_encoded",
     "is_loose",
+    "is_sealed",
+    "is_sealed_failure",
     "is_stored",
     "join_events",
+    "label_of",
+    "open_failure",
+    "opened",
     "references_in",
     "refuse_sets",
     "schemas",
+    "seal_failure",
+    "sealed_field",
     "shorten",
     "stored_field",
 ]

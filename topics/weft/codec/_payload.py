@@ -23,7 +23,7 @@ from weft.codec._refusals import name_of, refusal, shorten, unfit
 from weft.codec._stored import as_user_data
 from weft.codec._unknown import unknown_field
 from weft.errors import UsageError
-from weft.records import NULL, STORED_MARK, Payload
+from weft.records import NULL, RESERVED_MARK, Payload
 
 _LOOSE = {Any, object, inspect.Parameter.empty, list, dict, tuple}
 _NEVER_SETS = (type(None), bool, int, float, str, bytes)
@@ -64,7 +64,7 @@ def encode_payload(value: object) -> Payload:
         ) from None
     if b"null" in data:  # which is also what becomes of NaN and infinity
         _refuse_infinite(msgspec.to_builtins(value, enc_hook=_encode_other))
-    return Payload(as_user_data(data) if data.startswith(STORED_MARK) else data)
+    return Payload(as_user_data(data) if data.startswith(RESERVED_MARK) else data)
 
 
 def _refuse_infinite(value: Any) -> None:

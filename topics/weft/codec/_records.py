@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from weft.codec._errors import MalformedError
-from weft.codec._stored import as_user_data, check_reference
+from weft.codec._sealed import check_sealed
+from weft.codec._stored import as_user_data
 from weft.records import (
     REFERENCE_BYTES_MIN,
     ActivityTask,
@@ -67,10 +68,10 @@ def _signals(value: bytes) -> SignalsRecord:
     return record
 
 
-decode_signals = _decoder(_signals, check_reference)
+decode_signals = _decoder(_signals, check_sealed)
 """A record of `ns.signals`; a plain signal comes out as `SignalWorkflow`. Raises MalformedError."""
-decode_results = _decoder(msgspec.json.Decoder(ResultsRecord).decode, check_reference)
-decode_messages = _decoder(msgspec.json.Decoder(MessagesRecord).decode, check_reference)
+decode_results = _decoder(msgspec.json.Decoder(ResultsRecord).decode, check_sealed)
+decode_messages = _decoder(msgspec.json.Decoder(MessagesRecord).decode, check_sealed)
 decode_queries = _decoder(msgspec.json.Decoder(QueriesRecord).decode)
 decode_head = _decoder(msgspec.json.Decoder(Head).decode)
 decode_state = _decoder(msgspec.json.Decoder(StateRecord).decode)

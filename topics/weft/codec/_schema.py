@@ -93,6 +93,12 @@ _KINDS = {
         "this shape has a space after its first brace.",
         (records.PayloadReference,),
     ),
+    "encoded": _Kind(
+        "A payload that codecs have encoded",
+        "Stands, in this very spelling, where a record's input, result, payload, status or details would be readable. "
+        "User data of this shape has a space after its first brace.",
+        (records.PayloadEnvelope,),
+    ),
     "history": _Kind(
         "A history event",
         "One of the ordered facts of a run, as it stands in the tail of a head and in pages.",

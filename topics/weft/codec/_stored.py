@@ -15,6 +15,7 @@ from weft.codec._errors import MalformedError
 from weft.records import (
     NULL,
     REFERENCE_BYTES_MIN,
+    RESERVED_MARK,
     STORED_MARK,
     ActivityCompleted,
     ActivityScheduled,
@@ -43,7 +44,7 @@ from weft.records import (
 
 _decode_reference = msgspec.json.Decoder(PayloadReference).decode
 _encode_reference = msgspec.json.Encoder().encode
-_FIELDS: dict[type, str] = {
+FIELDS: dict[type, str] = {
     StartWorkflow: "input",
     SignalWorkflow: "payload",
     AttemptCompleted: "result",
@@ -90,21 +91,14 @@ def encode_reference(stored: StoredPayload) -> Payload:
 
 
 def as_user_data(data: bytes) -> bytes:
-    """User data in a spelling that is never taken for a reference."""
-    return b"{ " + data[1:] if data.startswith(STORED_MARK) else data
+    """User data in a spelling that is never taken for a reference, nor for an encoded payload."""
+    return b"{ " + data[1:] if data.startswith(RESERVED_MARK) else data
 
 
 def stored_field(record: object) -> str:
     """The field of a record or an event that is a reference; empty when there is none, which is cheap to tell."""
-    name = _FIELDS.get(type(record), "")
+    name = FIELDS.get(type(record), "")
     return name if name and is_stored(getattr(record, name)) else ""
-
-
-def check_reference(record: object) -> None:
-    """Raises MalformedError for a record whose payload begins as a reference and is none."""
-    name = stored_field(record)
-    if name:
-        decode_reference(getattr(record, name))
 
 
 class _Payloads(msgspec.Struct, gc=False):

@@ -53,6 +53,10 @@ class PayloadError(WeftError):
     """A payload that lies in the payload store cannot be had, or cannot be put there. Names its URL."""
 
 
+class PayloadDecodeError(PayloadError):
+    """An encoded payload cannot be decoded: a codec or a key is missing, or it was changed. Names key and workflow."""
+
+
 class InvariantViolation(WeftError):
     """The log or our own code is broken. Never handled: the partition stops instead of guessing."""
 

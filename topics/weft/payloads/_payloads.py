@@ -14,12 +14,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from weft.codec import MalformedError, decode_reference, encode_reference, is_stored
-from weft.errors import PayloadError, PayloadTooLargeError, UsageError
+from weft.codec import (
+    MalformedError,
+    decode_reference,
+    encode_reference,
+    is_encoded,
+    is_sealed,
+    is_sealed_failure,
+    is_stored,
+    open_failure,
+)
+from weft.errors import PayloadDecodeError, PayloadError, PayloadTooLargeError, UsageError
 from weft.host import HOST, Host
+from weft.payloads._codec import CodecsOption, to_codecs
 from weft.payloads._keys import payload_key, workflow_folder
 from weft.payloads._store import PayloadStore
-from weft.records import PAYLOAD_BYTES_MAX, REFERENCE_BYTES_MIN, Payload
+from weft.records import PAYLOAD_BYTES_MAX, REFERENCE_BYTES_MIN, FailureInfo, Payload
 
 logger = logging.getLogger("weft.payloads")
 
@@ -49,6 +59,7 @@ class Payloads:
         store: PayloadStore | None = None,
         *,
         bytes_max: int = PAYLOAD_BYTES_MAX,
+        codecs: CodecsOption = (),
         host: Host = HOST,
     ) -> None:
         if not PAYLOAD_BYTES_MIN <= bytes_max <= PAYLOAD_BYTES_MAX:
@@ -59,6 +70,9 @@ class Payloads:
         self.bytes_max = bytes_max
         self.store = store
         self.namespace = namespace
+        self.codecs = to_codecs(codecs)
+        self.has_codecs = bool(self.codecs.codecs)
+        """Whether anything is to be encoded; what comes encoded is decoded, or refused, in any case."""
         self.largest_bytes = 0
         """The largest payload so far that anybody has noted here."""
         self.on_outcome: Callable[[Outcome], object] = lambda _outcome: None
@@ -78,6 +92,7 @@ class Payloads:
         default: str | None = None,
         *,
         bytes_max: int = PAYLOAD_BYTES_MAX,
+        codecs: CodecsOption = (),
         host: Host = HOST,
     ) -> Payloads:
         """With the store that a user's option names; `default` is where payloads go when there is none."""
@@ -87,7 +102,45 @@ class Payloads:
             store: PayloadStore | None = option
         else:
             store = PayloadStore(option, host=host) if option else None
-        return cls(namespace, store, bytes_max=bytes_max, host=host)
+        return cls(namespace, store, bytes_max=bytes_max, codecs=codecs, host=host)
+
+    def encode(self, payload: Payload, workflow_id: str, namespace: str = "") -> Payload:
+        """The payload as codecs leave it, for a workflow of this namespace or of another. Raises PayloadError."""
+        if not self.has_codecs:
+            return payload
+        return self.codecs.encode(payload, namespace or self.namespace, workflow_id)
+
+    def decode(self, payload: Payload, workflow_id: str) -> Payload:
+        """What a payload on the log stands for: fetched from the store, and decoded.
+
+        Raises PayloadError when it cannot be had, PayloadDecodeError when it cannot be decoded.
+        """
+        if not is_sealed(payload):
+            return payload
+        return self.codecs.decode(self.fetch(payload), self.namespace, workflow_id)
+
+    def readable(self, payload: Payload, workflow_id: str) -> Payload:
+        """For people: decoded where that can be done here. What lies in the store stays there."""
+        if not is_encoded(payload):
+            return payload
+        try:
+            return self.codecs.decode(payload, self.namespace, workflow_id)
+        except PayloadDecodeError as error:
+            if self.has_codecs:
+                logger.warning("a payload is shown as it is: %s", error)
+            return payload
+
+    def encode_failure(
+        self, failure: FailureInfo, workflow_id: str, namespace: str = ""
+    ) -> FailureInfo:
+        """The failure as it stands on the log. Raises PayloadError."""
+        if not self.has_codecs:
+            return failure
+        return self.codecs.encode_failure(failure, namespace or self.namespace, workflow_id)
+
+    def decode_failure(self, failure: FailureInfo, workflow_id: str) -> FailureInfo:
+        """The failure as it was. Raises PayloadError, PayloadDecodeError."""
+        return open_failure(failure, lambda payload: self.decode(payload, workflow_id))
 
     def set_aside(self, payload: Payload, *, workflow_id: str, scope: str, what: str) -> Payload:
         """The payload itself, or, when a record does not take it, a reference to it, which is durably stored then.
@@ -153,17 +206,35 @@ class Payloads:
         self._keep(stored.sha256, data)
         return Payload(data)
 
-    def copied(
-        self, reference: Payload, *, namespace: str, workflow_id: str, scope: str
+    def moved(
+        self, payload: Payload, *, owner_id: str, namespace: str, workflow_id: str, scope: str
     ) -> Payload:
-        """A reference to the same payload, stored once more for another workflow, of this namespace or of another.
+        """A payload of workflow `owner_id` as another may keep it, of this namespace or of another.
 
-        Each is removed with its own workflow. Raises PayloadError when it cannot be read or written.
+        What is encoded is bound to its workflow and encoded anew; what lies in the store is stored once more, for each
+        is removed with its own workflow. Raises PayloadError when it cannot be read or written.
         """
-        data = bytes(self.fetch(reference))
+        if not is_sealed(payload):
+            return payload
+        is_aside = is_stored(payload)
+        if is_encoded(self.fetch(payload)):
+            plain = self.decode(payload, owner_id)
+            payload = self.codecs.encode(plain, namespace, workflow_id)
+        if not is_aside:
+            return payload
+        data = bytes(self.fetch(payload))
         assert self.store is not None, "it was read from there"
         key = payload_key(namespace, workflow_id, scope, hashlib.sha256(data).hexdigest())
         return encode_reference(self.store.write(key, data))
+
+    def moved_failure(
+        self, failure: FailureInfo, *, owner_id: str, namespace: str, workflow_id: str
+    ) -> FailureInfo:
+        """A failure of workflow `owner_id` as another may keep it. Raises PayloadError."""
+        if not is_sealed_failure(failure):
+            return failure
+        plain = self.decode_failure(failure, owner_id)
+        return self.codecs.encode_failure(plain, namespace, workflow_id)
 
     def remove_soon(self, workflow_id: str, keys: Iterable[str]) -> None:
         """Delete payloads of a purged run, in a thread. What cannot be deleted is left to `weft payloads clean`.

@@ -170,7 +170,7 @@ class ActivityRetryScheduled(HistoryEvent, frozen=True):
 
 
 class ActivityDispatched(HistoryEvent, frozen=True):
-    """A retry's waiting time is over: attempt `attempt` is on the task queue."""
+    """Attempt `attempt` is on the task queue: a retry's waiting time is over, or a worker could not read it before."""
 
     activity_id: int
     attempt: int

@@ -182,8 +182,26 @@ class AttemptReleased(_ResultsRecord, frozen=True, tag="released"):
     v: Literal[1] = 1
 
 
+class AttemptUnreadable(_ResultsRecord, frozen=True, tag="unreadable"):
+    """The worker could not decode the input (it lacks a codec or a key), and has run nothing.
+
+    The run is blocked; when it goes on, the attempt is brought out again.
+    """
+
+    reason: str
+    v: Literal[1] = 1
+
+
+AttemptResult = AttemptCompleted | AttemptFailed | AttemptUnreadable
+"""What comes of an attempt at its end."""
+
 ResultsRecord = (
-    AttemptCompleted | AttemptFailed | AttemptStarted | AttemptHeartbeat | AttemptReleased
+    AttemptCompleted
+    | AttemptFailed
+    | AttemptStarted
+    | AttemptHeartbeat
+    | AttemptReleased
+    | AttemptUnreadable
 )
 
 

@@ -27,6 +27,12 @@ REFERENCE_BYTES_MIN = 200
 """No reference is shorter: its key and its hash alone are longer than most payloads."""
 
 
+RESERVED_MARK = b'{"$weft.'
+"""How references and encoded payloads begin, and no user data."""
+ENCODED_MARK = b'{"$weft.encoded":'
+"""How a payload begins that codecs have encoded: compressed, encrypted."""
+
+
 class StoredPayload(msgspec.Struct, frozen=True, gc=False):
     """Where a payload lies that is too large for a record.
 
@@ -43,6 +49,27 @@ class PayloadReference(msgspec.Struct, frozen=True, gc=False):
     """Stands on the log instead of a payload that lies in the payload store; always in this very spelling."""
 
     stored: StoredPayload = msgspec.field(name="$weft.stored")
+
+
+class CodecStep(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One codec that a payload went through, and which of its keys it used."""
+
+    codec: str
+    key: str = ""
+
+
+class EncodedPayload(msgspec.Struct, frozen=True, gc=False):
+    """A payload as its codecs left it, in base64; `steps` are in the order in which they were taken."""
+
+    steps: tuple[CodecStep, ...]
+    data: str
+    v: Literal[1] = 1
+
+
+class PayloadEnvelope(msgspec.Struct, frozen=True, gc=False):
+    """Stands on the log instead of a payload that is encoded; never shorter than a reference, by spaces at its end."""
+
+    encoded: EncodedPayload = msgspec.field(name="$weft.encoded")
 
 
 Status = Literal[
@@ -114,7 +141,10 @@ class Caller(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A failure as it stands in a history: the type's name, its message, and what caused it."""
+    """A failure as it stands in a history: the type's name, its message, and what caused it.
+
+    With `sealed`, its message and its stack lie in `details`, encoded together with these.
+    """
 
     type: str
     message: str = ""
@@ -122,6 +152,7 @@ class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     non_retryable: bool = False
     stack: str = ""
     cause: FailureInfo | None = None
+    sealed: bool = False
 
 
 UPDATE_NAME_LENGTH_MAX = 255

@@ -94,12 +94,14 @@ class Common:
                 namespace=settings.namespace,
                 payload_store=settings.payload_store,
                 payload_bytes_max=settings.payload_bytes_max,
+                payload_codecs=settings.codecs(),
             )
         return Client.connect(
             embedded=settings.file,
             namespace=settings.namespace,
             payload_store=settings.payload_store,
             payload_bytes_max=settings.payload_bytes_max,
+            payload_codecs=settings.codecs(),
         )
 
 

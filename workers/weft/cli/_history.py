@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from weft.cli._output import failure_text
-from weft.codec import decode_reference, is_stored
+from weft.codec import decode_reference, is_encoded, is_sealed, is_stored, shorten
+from weft.payloads import text_of
 from weft.records import (
     ActivityCancelled,
     ActivityCompleted,
@@ -75,7 +76,7 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return f"({_short(event.input)}) as run {event.next_run_id}"
         case ActivityScheduled():
             arguments = _short(event.input)
-            if not is_stored(event.input):
+            if not is_sealed(event.input):
                 arguments = arguments[1:-1]
             return f"{event.activity}({arguments}), number {event.activity_id}"
         case ActivityCompleted():
@@ -168,8 +169,7 @@ def _short(payload: Payload) -> str:
     if is_stored(payload):
         stored = decode_reference(payload)
         return f"<{stored.bytes:,} bytes, stored as {stored.key}>"
-    text = bytes(payload).decode(errors="replace")
-    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
+    return f"<{text_of(payload)}>" if is_encoded(payload) else shorten(payload, _TEXT_MAX)
 
 
 def _attempt(attempt: int) -> str:

@@ -13,9 +13,17 @@ from weft.cli._history import history_rows
 from weft.cli._output import failure_text, json_text
 from weft.cli._parse import duration
 from weft.cli._workflows import IdArgument
-from weft.client import ChildDescription, Client, WorkflowDescription, WorkflowSummary
+from weft.client import (
+    ChildDescription,
+    Client,
+    WorkflowDescription,
+    WorkflowSummary,
+    history_document,
+)
+from weft.codec import encode
 from weft.errors import UsageError, WeftError
-from weft.records import WorkflowStarted
+from weft.payloads import text_of
+from weft.records import Payload, WorkflowStarted
 
 _DESCRIPTION_FIELDS = (
     "workflow_id",
@@ -75,7 +83,7 @@ async def list_workflows(
     if any(one.custom_status is not None for one in found):
         headings.append("CUSTOM STATUS")
         rows = [
-            (*row, "" if one.custom_status is None else json_text(one.custom_status))
+            (*row, "" if one.custom_status is None else _value_text(one.custom_status))
             for row, one in zip(rows, found, strict=True)
         ]
     common.output.table(headings, rows)
@@ -156,7 +164,7 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
         if (value := getattr(description, name)) not in (None, "")
     ]
     if description.custom_status is not None:
-        rows.append(("custom status", json_text(description.custom_status)))
+        rows.append(("custom status", _value_text(description.custom_status)))
     if description.parent is not None:
         parent = description.parent
         rows.append(("parent", f"{parent.workflow_id} in {parent.namespace}, run {parent.run_id}"))
@@ -166,12 +174,19 @@ def _description_rows(description: WorkflowDescription) -> list[tuple[str, objec
         )
     if description.patches:
         rows.append(("patches", ", ".join(description.patches)))
-    rows.append(("input", json_text(description.input)))
+    rows.append(("input", _value_text(description.input)))
     if description.status == "completed":
-        rows.append(("result", json_text(description.result)))
+        rows.append(("result", _value_text(description.result)))
     if description.failure is not None:
         rows.append(("failure", failure_text(description.failure)))
     return rows
+
+
+def _value_text(value: object) -> str:
+    """A value for people; one that this process could not decode is told by its key."""
+    if isinstance(value, dict) and value.keys() == {"$weft.encoded"}:
+        return f"<{text_of(Payload(encode(value)))}>"
+    return json_text(value)
 
 
 async def history(
@@ -193,7 +208,7 @@ async def history(
         events = await handle.history(full=full or download is not None)
     started = events[0]
     assert isinstance(started, WorkflowStarted), "every history begins with it"
-    document = {"workflow_id": id, "run_id": started.run_id, "events": events}
+    document = history_document(id, started.run_id, events)
     if download is not None:
         try:
             download.write_text(json_text(document) + "\n", encoding="utf-8")

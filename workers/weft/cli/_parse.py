@@ -10,16 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 from weft.errors import UsageError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B|B)?", re.IGNORECASE)
-_UNITS_BYTES = {"b": 1} | {
-    f"{letter}{unit}": base ** (power + 1)
-    for power, letter in enumerate("kmgt")
-    for unit, base in (("b", 1000), ("ib", 1024))
-}
+_SIZE = TypeAdapter(ByteSize)
 _TEXT_MAX = 60
 
 
@@ -38,13 +35,12 @@ def duration(text: str) -> timedelta:
 
 def byte_count(text: str) -> int:
     """`512MiB`, `2GiB`, `1.5GB`, `100000`. Raises UsageError for anything else."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
+    try:
+        return _SIZE.validate_python(text)
+    except ValidationError:
         raise UsageError(
             f"{text!r} is no size: write a number of bytes, or one with its unit, such as 512MiB or 2GiB."
-        )
-    number, unit = match.groups()
-    return int(float(number) * _UNITS_BYTES[(unit or "b").lower()])
+        ) from None
 
 
 def json_value(text: str, what: str) -> Any:

@@ -8,15 +8,28 @@ import typer
 
 from weft.cli._context import Common, command
 from weft.cli._parse import duration
+from weft.payloads import new_key
 
 
 def register(app: typer.Typer) -> None:
     """Add `weft payloads ...` to the command line."""
     payloads = typer.Typer(
-        help="The store of payloads that are too large for a record.", no_args_is_help=True
+        help="Payloads: the store of those that are too large for a record, and their keys.",
+        no_args_is_help=True,
     )
     command(payloads, "clean")(clean)
+    command(payloads, "new-key")(new_encryption_key)
     app.add_typer(payloads, name="payloads")
+
+
+def new_encryption_key(
+    common: Common,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The key's name, such as 2026-01.")],
+) -> None:
+    """Make a key to encrypt payloads with: a line for the file that WEFT_ENCRYPTION_KEYS_FILE names."""
+    line = new_key(id)
+    key_id, _, key = line.partition(" ")
+    common.output.answer(line, {"id": key_id, "key": key})
 
 
 async def clean(

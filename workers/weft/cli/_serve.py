@@ -264,6 +264,7 @@ async def _serve(
         memory_bytes_max=settings.memory,
         payload_store=settings.payload_store,
         payload_bytes_max=settings.payload_bytes_max,
+        payload_codecs=settings.codecs(),
     )
     with _metrics_server(common, settings, serving), _stopped_by_signals(common, serving):
         greeting = asyncio.create_task(_greet(common, settings, serving, found, log.name))

@@ -24,7 +24,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -35,10 +35,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from weft.cli._parse import byte_count, duration
+from weft.cli._codecs import load_codecs
+from weft.cli._parse import duration
 from weft.errors import UsageError
 from weft.log import Log, open_log
-from weft.payloads import PAYLOAD_BYTES_MIN
+from weft.payloads import (
+    PAYLOAD_BYTES_MIN,
+    Compression,
+    Encryption,
+    PayloadCodec,
+    PayloadCodecs,
+)
 from weft.records import PAYLOAD_BYTES_MAX
 from weft.worker import HOT_MAX, LEASE_S, LEASE_S_MIN
 
@@ -65,6 +72,18 @@ class Settings(BaseSettings):
     payload_bytes_max: int = Field(
         default=PAYLOAD_BYTES_MAX, ge=PAYLOAD_BYTES_MIN, le=PAYLOAD_BYTES_MAX
     )
+    compress_above: ByteSize | None = None
+    """Payloads of more bytes are compressed, where that makes them smaller; None compresses nothing."""
+    encryption_keys_file: Path | None = None
+    """Keys that payloads are encrypted with: `ID BASE64` a line."""
+    encryption_keys: SecretStr | None = None
+    """The same as a text, with commas between; for environments without files."""
+    encryption_key_id: str = ""
+    """The key to encrypt with; the others only decrypt. Without it, the first."""
+    encrypt_failures: bool = True
+    """Whether messages and stacks of failures are encrypted as well."""
+    payload_codecs: str | None = None
+    """Codecs of one's own, instead of these: `module:NAME`, one or a list of them."""
     instance_id: str | None = None
     concurrency: int = Field(default=100, ge=1)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
@@ -78,13 +97,8 @@ class Settings(BaseSettings):
     hot_max: int = Field(default=HOT_MAX, ge=1)
     """Workflows of each partition that are kept ready in memory."""
 
-    memory: int | None = Field(default=None, ge=1)
+    memory: ByteSize | None = Field(default=None, ge=1)
     """Bytes that a worker process keeps of its workflows; None is no bound."""
-
-    @field_validator("memory", mode="before")
-    @classmethod
-    def _parse_size(cls, value: object) -> object:
-        return byte_count(value) if isinstance(value, str) else value
 
     @field_validator("drain", "turn_max", "lease", mode="before")
     @classmethod
@@ -94,6 +108,26 @@ class Settings(BaseSettings):
     def override(self, **options: object) -> Self:
         """With these options on top (None: not given)."""
         return self.model_copy(update=_given(options))
+
+    def codecs(self) -> PayloadCodecs:
+        """What payloads go through on their way to the log. Raises UsageError, which never shows a key."""
+        if self.payload_codecs:
+            return PayloadCodecs(load_codecs(self.payload_codecs), failures=self.encrypt_failures)
+        codecs: list[PayloadCodec] = []
+        if self.compress_above is not None:
+            codecs.append(Compression(self.compress_above))
+        if self.encryption_keys_file is not None:
+            codecs.append(Encryption.from_file(self.encryption_keys_file, self.encryption_key_id))
+        elif self.encryption_keys is not None:
+            text = self.encryption_keys.get_secret_value()
+            source = "encryption_keys (WEFT_ENCRYPTION_KEYS)"
+            codecs.append(Encryption.from_text(text, self.encryption_key_id, source=source))
+        elif self.encryption_key_id:
+            raise UsageError(
+                f"There are no keys for encryption_key_id={self.encryption_key_id}: name their file "
+                "(WEFT_ENCRYPTION_KEYS_FILE)."
+            )
+        return PayloadCodecs(tuple(codecs), failures=self.encrypt_failures)
 
     def check_there(self) -> None:
         """Raises UsageError when neither Kafka is named nor an embedded log is there."""

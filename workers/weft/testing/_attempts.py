@@ -9,6 +9,7 @@ from typing import Any
 
 from weft.activity import Activity
 from weft.metrics import WorkerMetrics
+from weft.payloads import Payloads
 from weft.records import ActivityTask, AttemptStarted, ResultsRecord
 from weft.testing._fakes import Fakes
 from weft.testing._loop import VirtualHost, VirtualLoop
@@ -16,11 +17,18 @@ from weft.worker import LEASE_S, AttemptPulse, AttemptRunner
 
 
 class _Running:
-    __slots__ = ("has_begun", "is_inline", "pulse", "task", "workflow_id")
+    __slots__ = ("has_begun", "is_inline", "payloads", "pulse", "task", "workflow_id")
 
     def __init__(
-        self, workflow_id: str, task: ActivityTask, pulse: AttemptPulse, *, is_inline: bool
+        self,
+        workflow_id: str,
+        task: ActivityTask,
+        pulse: AttemptPulse,
+        payloads: Payloads,
+        *,
+        is_inline: bool,
     ) -> None:
+        self.payloads = payloads
         self.workflow_id = workflow_id
         self.task = task
         self.pulse = pulse
@@ -45,15 +53,22 @@ class Attempts:
         self._done = done
         self._refuse = refuse
         self._metrics = WorkerMetrics()
-        self._runners: dict[str, tuple[Activity[..., Any], AttemptRunner]] = {}
+        self._runners: dict[tuple[str, int], tuple[Activity[..., Any], AttemptRunner]] = {}
+        """By activity and namespace, whose payloads are its own."""
         self._running: dict[asyncio.Task[None], _Running] = {}
         loop.is_at_work = lambda: bool(self._running)
 
-    def begin(self, workflow_id: str, task: ActivityTask, is_inline: bool) -> None:  # noqa: FBT001  # as the owner calls it
+    def begin(
+        self,
+        workflow_id: str,
+        task: ActivityTask,
+        is_inline: bool,  # noqa: FBT001  # as the owner calls it
+        payloads: Payloads,
+    ) -> None:
         """Start an attempt; its code runs with the loop."""
         report = None if is_inline else partial(self._report_start, workflow_id, task)
         pulse = AttemptPulse(self._host, report)
-        running = _Running(workflow_id, task, pulse, is_inline=is_inline)
+        running = _Running(workflow_id, task, pulse, payloads, is_inline=is_inline)
         attempt = self._loop.create_task(self._run(running))
         self._running[attempt] = running
         attempt.add_done_callback(self._running.pop)
@@ -86,7 +101,7 @@ class Attempts:
         task = running.task
         running.has_begun = True
         try:
-            runner = self._runner(task.activity)
+            runner = self._runner(task.activity, running.payloads)
             result = await runner.run(task, running.workflow_id, running.pulse, self._loop)
         except Exception as error:  # noqa: BLE001  # the test's own mistake, or the kit's: it must not go unseen
             self._refuse(error)
@@ -94,12 +109,15 @@ class Attempts:
             if result is not None:
                 self._done(running.workflow_id, result)
 
-    def _runner(self, name: str) -> AttemptRunner:
+    def _runner(self, name: str, payloads: Payloads) -> AttemptRunner:
         activity = self._fakes.get(name)
-        known = self._runners.get(name)
+        key = (name, id(payloads))
+        known = self._runners.get(key)
         if known is None or known[0] is not activity:
-            runner = AttemptRunner({name: activity}, self._metrics, host=self._host)
-            known = self._runners[name] = (activity, runner)
+            runner = AttemptRunner(
+                {name: activity}, self._metrics, payloads=payloads, host=self._host
+            )
+            known = self._runners[key] = (activity, runner)
         return known[1]
 
     def _report_start(self, workflow_id: str, task: ActivityTask, started_ms: int) -> None:

@@ -18,6 +18,7 @@ from weft.errors import (
     UsageError,
 )
 from weft.executor import HookObserver, Hooks, Observer
+from weft.payloads import CodecsOption, to_codecs
 from weft.records import (
     ActivityTask,
     Event,
@@ -62,7 +63,8 @@ class Environment:
     Nothing happens by itself: `run.result()`, `run.wait()` and `advance` let things happen. After each turn (of long
     histories: after some, and the last) the run is replayed from its encoded history; code that does not repeat itself
     fails there with NondeterminismError, unless `replay_check` is False. With `strict`, an activity without a fake is a
-    mistake instead of being run. `hooks` and `observers` are told what happens, as a worker's are.
+    mistake instead of being run. `hooks` and `observers` are told what happens, as a worker's are; `payload_codecs` are
+    what workers and clients are given.
     """
 
     def __init__(
@@ -72,14 +74,20 @@ class Environment:
         replay_check: bool = True,
         hooks: Hooks | None = None,
         observers: Sequence[Observer] = (),
+        payload_codecs: CodecsOption = (),
     ) -> None:
         self.refused: list[str] = []
         """Requests sent with `after` that came too late, when the run had ended, and updates that were rejected."""
         self._loop = VirtualLoop()
         self._host = VirtualHost(self._loop)
+        self._codecs = to_codecs(payload_codecs)
         self._fakes = Fakes(lambda: self.now, self._refuse, strict=strict)
         self._attempts = Attempts(
-            self._loop, self._host, self._fakes, self._take_result, self._refuse
+            self._loop,
+            self._host,
+            self._fakes,
+            self._take_result,
+            self._refuse,
         )
         self._children = FakeChildren(self._loop, lambda: self.now, self._tell, self._refuse)
         self._workflows: dict[str, Workflow[Any, Any]] = {}
@@ -157,8 +165,9 @@ class Environment:
         Raises UsageError for a wrong input, AlreadyStartedError, NondeterminismError.
         """
         self._know(workflow)
-        data = workflow.encode_input(input)
+        plain = workflow.encode_input(input)
         workflow_id = id or self._new_id(workflow.name)
+        data = self._owner.payloads.encode(plain, workflow_id)
         timeout_ms = round(_seconds(timeout, "timeout") * 1000) if timeout is not None else 0
         record = StartWorkflow(
             workflow.name, self._request_id(), data, timeout_ms, reply_to=ASKED_BY
@@ -271,16 +280,19 @@ class Environment:
             return
         reply = self._request(owner, workflow_id, record)
         if reply.outcome == "rejected" and isinstance(record, UpdateWorkflow):
-            raise update_error(workflow_id, record.update, record.id, reply)
+            opened = owner.opened(workflow_id, reply)
+            raise update_error(workflow_id, record.update, record.id, opened)
         self._checked(workflow_id, reply, what)
 
     def _ask(self, owner: Owner, workflow_id: str, name: str, value: object, what: str) -> Payload:
         """A query's answer, once all has happened that takes no time. Raises like `_send`."""
         self.settle()
-        query = QueryWorkflow(name, ASKED_BY, encode_payload(value))
+        data = owner.payloads.encode(encode_payload(value), workflow_id)
+        query = QueryWorkflow(name, ASKED_BY, data)
         reply = owner.write(owner.namespace.queries, workflow_id, query)
         assert reply is not None, "a query is answered at once"
-        return self._checked(workflow_id, reply, what).result
+        answer = self._checked(workflow_id, reply, what).result
+        return owner.payloads.decode(answer, workflow_id)
 
     @staticmethod
     def _checked(workflow_id: str, reply: Reply, what: str) -> Reply:
@@ -290,11 +302,13 @@ class Environment:
             raise RefusedError(f"{what} was refused: {reply.reason} (run {reply.run_id}).")
         return reply
 
-    def _signal_record(self, name: str, payload: object, id: str) -> SignalWorkflow:
+    def _signal_record(
+        self, owner: Owner, workflow_id: str, name: str, payload: object, id: str
+    ) -> SignalWorkflow:
         """A signal with an ID of its own, if it is given none."""
         if not name:
             raise UsageError("A signal needs a name.")
-        data: Payload = encode_payload(payload)
+        data = owner.payloads.encode(encode_payload(payload), workflow_id)
         return SignalWorkflow(name, data, id or self._request_id(), ASKED_BY)
 
     def _run_until(
@@ -355,6 +369,7 @@ class Environment:
                 post=self._post,
                 workflows=self._workflows,
                 published=self._published,
+                codecs=self._codecs,
                 namespace=Namespace(namespace),
                 observers=self._observers,
             )
@@ -402,7 +417,7 @@ class Environment:
         is_inline: bool,  # noqa: FBT001  # as the owner calls it
     ) -> None:
         self._owners_by_run[task.run_id] = owner
-        self._attempts.begin(workflow_id, task, is_inline)
+        self._attempts.begin(workflow_id, task, is_inline, owner.payloads)
 
     def _is_awaited(self, workflow_id: str, task: ActivityTask) -> bool:
         return self._owners_by_run[task.run_id].is_awaited(workflow_id, task)
@@ -418,7 +433,8 @@ class Environment:
     def _deliver(self) -> None:
         topic, workflow_id, data = self._mail.popleft()
         owner = self._owner_of(topic.removesuffix(".messages"))
-        if not self._children.takes(owner.namespace.name, workflow_id, decode_messages(data)):
+        message = owner.opened(workflow_id, decode_messages(data))
+        if not self._children.takes(owner.namespace.name, workflow_id, message):
             owner.bring(topic, workflow_id, data)
 
     def _committed(self, owner: Owner, workflow_ids: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+import msgspec
 from typing_extensions import TypeForm
 
 from weft.client import failed_error, outcome_of, reply_of, update_error
@@ -70,10 +71,14 @@ class Handle(Generic[Out_co]):
         """
         if self.wait() == "blocked":
             raise StuckError(f"Workflow {self.id!r} is blocked: {self.reason}")
+        payloads = self._owner.payloads
         reply = reply_of(self._owner.head(self.id), "")
         if reply.status != "completed":
+            if reply.failure is not None:
+                failure = payloads.decode_failure(reply.failure, self.id)
+                reply = msgspec.structs.replace(reply, failure=failure)
             raise failed_error(self.id, reply)
-        return self._workflow.decode_result(reply.result)
+        return self._workflow.decode_result(payloads.decode(reply.result, self.id))
 
     @property
     def status(self) -> Status:
@@ -90,7 +95,8 @@ class Handle(Generic[Out_co]):
     def custom_status(self) -> Any:
         """What its code last gave to `ctx.set_status`, as JSON; None when it said nothing."""
         self._environment.settle()
-        return decode_payload(self._owner.head(self.id).custom_status)
+        custom_status = self._owner.head(self.id).custom_status
+        return decode_payload(self._owner.payloads.decode(custom_status, self.id))
 
     @property
     def run_id(self) -> str:
@@ -142,7 +148,7 @@ class Handle(Generic[Out_co]):
 
         Raises RefusedError when the run has ended; one that comes `after` is then noted in `Environment.refused`.
         """
-        record = self._environment._signal_record(name, payload, id)
+        record = self._environment._signal_record(self._owner, self.id, name, payload, id)
         self._environment._send(
             self._owner, self.id, record, after, f"Signal {name!r} to workflow {self.id!r}"
         )
@@ -188,7 +194,8 @@ class Handle(Generic[Out_co]):
         known = self._outcome(id) if id and wait == "completed" else None
         if known is not None and known.outcome != "refused":
             return self._value_of(name, id, known, hint)
-        record = UpdateWorkflow(name, update_id, encode_payload(value), ASKED_BY)
+        data = self._owner.payloads.encode(encode_payload(value), self.id)
+        record = UpdateWorkflow(name, update_id, data, ASKED_BY)
         what = f"Update {name!r} of workflow {self.id!r}"
         self._environment._send(self._owner, self.id, record, after, what)
         if after or wait == "accepted":

@@ -7,12 +7,23 @@ once. `crash` drops all but what was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
-from weft.codec import decode_events, decode_state, decode_task, encode
+import msgspec
+
+from weft.codec import (
+    decode_events,
+    decode_state,
+    decode_task,
+    encode,
+    opened,
+    sealed_field,
+)
 from weft.errors import UnknownWorkflowError
 from weft.executor import Observer, tell_all
 from weft.log import LogRecord
+from weft.payloads import PayloadCodecs, Payloads
 from weft.records import (
     ActivityTask,
     Event,
@@ -30,6 +41,8 @@ from weft.testing._published import published as read_published
 from weft.topics import Namespace
 from weft.worker import Batch, Directory, Partition
 from weft.workflow import Workflow
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 NAMESPACE = Namespace("test")
 ASKED_BY = ReplyTo("test", "request", 0)
@@ -66,6 +79,7 @@ class Owner:
         post: Callable[[str, str, bytes], None],
         workflows: dict[str, Workflow[Any, Any]],
         published: list[Published],
+        codecs: PayloadCodecs,
         namespace: Namespace = NAMESPACE,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -92,6 +106,7 @@ class Owner:
         self.published = published
         self._observers = observers
         """What workflows have published, oldest first."""
+        self.payloads = Payloads(namespace.name, codecs=codecs, host=host)
         self._post = post
         self._state: dict[bytes, bytes] = {}
         self._offset = 0
@@ -135,7 +150,7 @@ class Owner:
         return cast("Head", decode_state(found))
 
     def history(self, workflow_id: str) -> list[Event]:
-        """Every event of the newest run, decoded from the pages and the head as any owner would."""
+        """Every event of the newest run, decoded from the pages and the head as any owner would, payloads too."""
         head = self.head(workflow_id)
         events: list[Event] = []
         if head.page_count:
@@ -146,7 +161,16 @@ class Owner:
             pages = [state for state in states if isinstance(state, Page)]
             for page in sorted(pages, key=lambda page: page.number):
                 events += decode_events(page.events)
-        return events + decode_events(head.tail)
+        events += decode_events(head.tail)
+        return [self.opened(workflow_id, event) for event in events]
+
+    def opened(self, workflow_id: str, record: R) -> R:
+        """A record or an event of that workflow as its payload was given."""
+        name = sealed_field(record)
+        if not name:
+            return record
+        value = opened(record, name, partial(self.payloads.decode, workflow_id=workflow_id))
+        return msgspec.structs.replace(record, **{name: value})
 
     def chain(self, workflow_id: str) -> list[Event]:
         """Every event of the newest run, after those of the runs that it continues."""
@@ -256,6 +280,7 @@ class Owner:
             queues=queues,
             directory=_EveryNamespace(self.namespace, 1),
             observed=bool(self._observers),
+            payloads=self.payloads,
             host=self._host,
         )
         partition.tell_continued(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.codec import MalformedError, decode_events, encode, is_stored, stored_field
+from weft.client import history_document
+from weft.codec import MalformedError, decode_events, encode, is_stored, sealed_field, shorten
 from weft.core import (
     Command,
     CompleteUpdate,
@@ -37,7 +38,6 @@ from weft.workflow import Machine, Workflow
 
 _ANSWERS = (*COMMANDS, WorkflowCompleted, WorkflowContinued, WorkflowFailed, WorkflowCancelled)
 """The events that stand for what the code asked for."""
-_TEXT_MAX = 200
 _ADVICE = (
     "Workers with this code would block the run. Let the code take the recorded path for runs that are under way, or "
     "let them end before it is deployed."
@@ -95,7 +95,7 @@ class History:
 
     def to_document(self) -> dict[str, Any]:
         """What `from_document` reads."""
-        return {"workflow_id": self.workflow_id, "run_id": self.run_id, "events": self.events}
+        return history_document(self.workflow_id, self.run_id, self.events)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file that `load`, `replay` and `weft replay` read."""
@@ -169,10 +169,10 @@ def check(
         raise UsageError(
             f"{_who(history)} is of workflow {history.workflow!r}, which is not there (there is: {known})."
         )
-    if any(stored_field(event) for event in history.events) and not is_same_code:
+    if any(sealed_field(event) for event in history.events) and not is_same_code:
         raise UsageError(
-            f"{_who(history)} holds references to a payload store: download it anew with `weft history ID --download "
-            "FILE`, which fetches them."
+            f"{_who(history)} holds encoded payloads, or references to a payload store: download it anew with "
+            "`weft history ID --download FILE`, which fetches and decodes them."
         )
     machine = _Judge(workflow, history, is_same_code=is_same_code)
     advice = TEST_ADVICE if is_same_code else _ADVICE
@@ -252,7 +252,7 @@ def _compare_record(command: PublishRecord, event: RecordPublished) -> None:
             "its record differs",
             event_id=event.event_id,
             expected=f'PublishRecord to "{event.topic}" with another key, value or header',
-            actual=f"PublishRecord with {_short(Payload(command.value or b'null'))}",
+            actual=f"PublishRecord with {shorten(Payload(command.value or b'null'))}",
         )
 
 
@@ -261,14 +261,9 @@ def _compare_payload(what: str, event: HistoryEvent, expected: Payload, actual: 
         raise NondeterminismError(
             "its payload differs",
             event_id=event.event_id,
-            expected=f"{what} {_short(expected)}",
-            actual=f"{what} {_short(actual)}",
+            expected=f"{what} {shorten(expected)}",
+            actual=f"{what} {shorten(actual)}",
         )
-
-
-def _short(payload: Payload) -> str:
-    text = bytes(payload).decode(errors="replace")
-    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
 
 
 def _who(history: History) -> str:

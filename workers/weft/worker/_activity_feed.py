@@ -16,7 +16,7 @@ from weft.errors import FencedError, LogError
 from weft.host import HOST, Host
 from weft.log import GroupConsumer, Log, LogRecord
 from weft.metrics import WorkerMetrics
-from weft.records import AttemptCompleted, AttemptFailed
+from weft.records import AttemptResult
 from weft.topics import Namespace
 from weft.worker._activity_answered import AnsweredTasks
 from weft.worker._activity_leases import LEASE_S, LeaseKeeper
@@ -115,7 +115,7 @@ class TaskFeed:
             bool(self._offsets) or self._host.monotonic() - self._joined_s > self._session_timeout_s
         )
 
-    def write(self, taken: TakenTask, result: AttemptCompleted | AttemptFailed) -> None:
+    def write(self, taken: TakenTask, result: AttemptResult) -> None:
         """Write the result of a task that was taken."""
         self._writer.write(taken, result)
 

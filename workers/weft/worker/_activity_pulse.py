@@ -24,6 +24,8 @@ class AttemptPulse:
     on_long: OnLong | None = None
     stop: Callable[[], object] | None = None
     """Interrupts the code, as far as that can be; set while it runs."""
+    seal: Callable[[Payload], Payload] | None = None
+    """Encodes what the code says, where payloads are encoded."""
     _details = NULL
     _has_news = False
 
@@ -52,7 +54,7 @@ class AttemptPulse:
         self._has_news = (
             False  # before the details are read: those that come meanwhile are news again
         )
-        return self._details
+        return self._details if self.seal is None else self.seal(self._details)
 
     def put_news_back(self) -> None:
         """What was taken last did not get to where it should."""

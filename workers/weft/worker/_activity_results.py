@@ -13,10 +13,10 @@ from weft.host import HOST, Host
 from weft.log import DeliveryCallback, Log, LogRecord, Producer
 from weft.records import (
     ActivityTask,
-    AttemptCompleted,
     AttemptFailed,
     AttemptHeartbeat,
     AttemptReleased,
+    AttemptResult,
     AttemptStarted,
     FailureInfo,
     deadletters,
@@ -187,7 +187,7 @@ class ResultWriter:
         if self._gathering is None:
             self._gathering = self._log.producer(gather_s=GATHER_S)
 
-    def write(self, taken: TakenTask, result: AttemptCompleted | AttemptFailed) -> None:
+    def write(self, taken: TakenTask, result: AttemptResult) -> None:
         """Never raises because of the log: what cannot be written now is kept and written later."""
         taken.value = encode(result)
         self._produce(taken)

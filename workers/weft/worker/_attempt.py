@@ -22,6 +22,7 @@ from weft.codec import decode_payload, is_stored
 from weft.errors import (
     Failure,
     HeartbeatTimeoutError,
+    PayloadDecodeError,
     PayloadError,
     PayloadTooLargeError,
     UsageError,
@@ -34,6 +35,8 @@ from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    AttemptResult,
+    AttemptUnreadable,
     FailureInfo,
     Payload,
 )
@@ -46,8 +49,6 @@ logger = logging.getLogger("weft.worker")
 
 _STORE_AGAIN_S = (1.0, 2.0, 5.0, 10.0)
 """Waits before a result is brought to the payload store again."""
-
-AttemptResult = AttemptCompleted | AttemptFailed
 
 
 class _Known:
@@ -133,10 +134,30 @@ class AttemptRunner:
         known = self._known.get(task.activity)
         if known is None:
             return self._refuse_unknown(task)
-        activity = known.activity
         pulse = pulse or AttemptPulse(self._host)
+        if not self._payloads.has_codecs:
+            return await self._run(known, task, workflow_id, pulse, loop)
+        pulse.seal = partial(self._payloads.encode, workflow_id=workflow_id)
+        result = await self._run(known, task, workflow_id, pulse, loop)
+        if isinstance(result, AttemptFailed):
+            failure = self._payloads.encode_failure(result.failure, workflow_id)
+            result = msgspec.structs.replace(result, failure=failure)
+        return result
+
+    async def _run(
+        self,
+        known: _Known,
+        task: ActivityTask,
+        workflow_id: str,
+        pulse: AttemptPulse,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> AttemptResult | None:
+        activity = known.activity
         try:
-            arguments = known.decode_input(await self._fetched(task.input))
+            arguments = known.decode_input(await self._decoded(task.input, workflow_id))
+            details = await self._heartbeat_details(task, workflow_id)
+        except PayloadDecodeError as error:
+            return self._refuse_unreadable(task, error)
         except PayloadError as error:
             return _fail(known.failed, task, error, non_retryable=False)
         # A validator of the user's may raise anything.
@@ -150,7 +171,7 @@ class AttemptRunner:
                 task.activity,
                 task.activity_id,
                 task.attempt,
-                _details(task),
+                details,
             )
         )
         current_pulse.set(pulse)
@@ -187,17 +208,24 @@ class AttemptRunner:
         known.completed.inc()
         return AttemptCompleted(task.run_id, task.activity_id, task.attempt, result)
 
-    async def _fetched(self, payload: Payload) -> Payload:
-        """The input, also one that lies in the payload store. Raises PayloadError."""
+    async def _decoded(self, payload: Payload, workflow_id: str) -> Payload:
+        """As the user gave it, also what lies in the payload store. Raises PayloadError, PayloadDecodeError."""
         if not is_stored(payload):
-            return payload
-        return await asyncio.to_thread(self._payloads.fetch, payload)
+            return self._payloads.decode(payload, workflow_id)
+        return await asyncio.to_thread(self._payloads.decode, payload, workflow_id)
+
+    async def _heartbeat_details(self, task: ActivityTask, workflow_id: str) -> Any:
+        details = task.heartbeat_details
+        if details is NULL:
+            return None
+        return decode_payload(await self._decoded(details, workflow_id))
 
     async def _storable(self, result: Payload, task: ActivityTask, workflow_id: str) -> Payload:
         """What goes into the record: the result, or a reference to it. Raises PayloadTooLargeError, PayloadError.
 
         The work is done by now: a store that is down is asked again for a while before it is done again.
         """
+        result = self._payloads.encode(result, workflow_id)
         self._payloads.largest_bytes = max(self._payloads.largest_bytes, len(result))
         if len(result) <= self._payloads.bytes_max:
             return result
@@ -296,6 +324,17 @@ class AttemptRunner:
             )
         return value
 
+    def _refuse_unreadable(
+        self, task: ActivityTask, error: PayloadDecodeError
+    ) -> AttemptUnreadable:
+        """No try is used up: it is not the activity that failed."""
+        logger.error(
+            "%s, run %s, activity %s: %s", task.workflow, task.run_id, task.activity, error
+        )
+        self._metrics.activities.labels(task.activity, "failed").inc()
+        reason = f"A worker could not read the input of activity {task.activity}. {error}"
+        return AttemptUnreadable(task.run_id, task.activity_id, task.attempt, reason)
+
     def _refuse_unknown(self, task: ActivityTask) -> AttemptFailed:
         known = ", ".join(sorted(self._known)) or "none"
         failure = FailureInfo(
@@ -344,10 +383,6 @@ def _interruption(
         own.uncancel()
         return _NotWaitedForError()
     return _OutOfTimeError(task, clock)
-
-
-def _details(task: ActivityTask) -> Any:
-    return None if task.heartbeat_details is NULL else decode_payload(task.heartbeat_details)
 
 
 def _with_details(failed: AttemptFailed, pulse: AttemptPulse) -> AttemptFailed:

@@ -1,8 +1,8 @@
 """What other workflows are to hear of a run: each event that concerns one becomes a message in the same transaction.
 
 To children their start, their end, and what becomes of them when this run ends; to the parent how this run began and
-ended; to any workflow a signal. A message has its payload with it: a reference to what lies in the payload store is
-made anew for the workflow that it goes to, which may outlive this one.
+ended; to any workflow a signal. A message has its payload with it: what is encoded, and a reference to what lies in the
+payload store, is made anew for the workflow that it goes to, which may outlive this one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from weft.codec import encode, is_stored
+from weft.codec import encode, is_sealed
 from weft.core import Command, OpenChild, Run, ScheduleChild, SendSignal
 from weft.payloads import Payloads
 from weft.records import (
@@ -144,7 +144,7 @@ class Messenger:
         message = StartChild(
             Caller(own, run.workflow_id, run.run_id, child_id, attempt),
             child.workflow,
-            self._moved(child.input, child.namespace, child.workflow_id, scope),
+            self._moved(run, child.input, child.namespace, child.workflow_id, scope),
             child.timeout_ms,
             child.version or run.version,
             bool(child.version),
@@ -165,7 +165,7 @@ class Messenger:
     def _signal(self, run: Run, event: SignalSent, batch: Batch) -> None:
         sender = Caller(self._directory.own.name, run.workflow_id, run.run_id, event.send_id)
         scope = f"{run.run_id}-{event.send_id}"
-        payload = self._moved(event.payload, event.namespace, event.workflow_id, scope)
+        payload = self._moved(run, event.payload, event.namespace, event.workflow_id, scope)
         message = SignalFrom(sender, event.name, payload, event.child_id)
         self.send(event.namespace, event.workflow_id, message, batch)
 
@@ -190,10 +190,16 @@ class Messenger:
     def _done(self, run: Run, to: Caller, event: HistoryEvent) -> ChildDone:
         place = (to.run_id, to.number, to.attempt)
         if isinstance(event, WorkflowCompleted):
-            result = self._moved(event.result, to.namespace, to.workflow_id, to.run_id)
+            result = self._moved(run, event.result, to.namespace, to.workflow_id, to.run_id)
             return ChildDone(*place, "completed", run.run_id, result)
         if isinstance(event, WorkflowFailed):
-            return ChildDone(*place, "failed", run.run_id, failure=event.failure)
+            failure = self._payloads.moved_failure(
+                event.failure,
+                owner_id=run.workflow_id,
+                namespace=to.namespace or self._directory.own.name,
+                workflow_id=to.workflow_id,
+            )
+            return ChildDone(*place, "failed", run.run_id, failure=failure)
         if isinstance(event, WorkflowTimedOut):
             late = FailureInfo("TimeoutError", f"not done within {event.timeout_ms} ms")
             return ChildDone(*place, "timed_out", run.run_id, failure=late)
@@ -204,12 +210,15 @@ class Messenger:
         failure = FailureInfo("TerminatedError", event.reason)
         return ChildDone(*place, "terminated", run.run_id, failure=failure)
 
-    def _moved(self, payload: Payload, namespace: str, workflow_id: str, scope: str) -> Payload:
-        """The payload as that workflow may keep it: what lies in the store is stored again, as its own."""
-        if not is_stored(payload):
+    def _moved(
+        self, run: Run, payload: Payload, namespace: str, workflow_id: str, scope: str
+    ) -> Payload:
+        """The payload as that workflow may keep it: encoded for it, and stored again as its own."""
+        if not is_sealed(payload):
             return payload
-        return self._payloads.copied(
+        return self._payloads.moved(
             payload,
+            owner_id=run.workflow_id,
             namespace=namespace or self._directory.own.name,
             workflow_id=workflow_id,
             scope=scope,

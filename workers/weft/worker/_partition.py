@@ -15,6 +15,7 @@ from typing import Any
 
 from weft.codec import decode_messages, decode_results, decode_signals
 from weft.core import Decision, Due, Input, LeaseExpired, Run, decide, decide_start
+from weft.errors import PayloadDecodeError
 from weft.host import HOST, Host
 from weft.log import LogRecord
 from weft.metrics import WorkerMetrics
@@ -26,6 +27,7 @@ from weft.records import (
     AttemptHeartbeat,
     AttemptReleased,
     AttemptStarted,
+    AttemptUnreadable,
     AwaitUpdate,
     Caller,
     Claim,
@@ -529,8 +531,25 @@ class Partition:
             if self._watch.running.by_workflow:
                 self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
             self._take(cell, "results", result, batch, now_ms)
+        elif isinstance(result, AttemptUnreadable):
+            self._hold_unread(cell, result, batch, now_ms)
         else:
             self._take_attempt(cell, result, batch, now_ms)
+
+    def _hold_unread(
+        self, cell: Cell, result: AttemptUnreadable, batch: Batch, now_ms: int
+    ) -> None:
+        """No worker may act on what it cannot read: the run waits for one that can, with the attempt."""
+        run = self._warm(cell, batch)
+        self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
+        if run.status in HELD:
+            self._take(cell, "results", result, batch, now_ms)
+        elif not decide(run, result, now_ms=now_ms, draw=0.0).events:
+            self.drop_result(result, NOT_WAITED_FOR, batch)
+        else:
+            error = PayloadDecodeError(result.reason)
+            self._turn.break_off(cell, error, batch, now_ms=now_ms, source="results", record=result)
+            self._touch(cell)
 
     def _take_attempt(
         self,
@@ -585,7 +604,11 @@ class Partition:
         elif cell.ended:
             self.dropped["the run has ended"] += 1
         elif source == "results":
-            self.take_result(cell, decode_results(record), batch, now_ms)
+            result = decode_results(record)
+            if isinstance(result, AttemptUnreadable):
+                self._take(cell, source, result, batch, now_ms)
+            else:
+                self.take_result(cell, result, batch, now_ms)
         elif source == "messages":
             self._take(cell, source, decode_messages(record), batch, now_ms)
         else:

@@ -44,6 +44,7 @@ from weft.records import (
     ActivityTask,
     AttemptCompleted,
     AttemptFailed,
+    AttemptUnreadable,
     CancelWorkflow,
     FailureInfo,
     HistoryEvent,
@@ -66,6 +67,7 @@ from weft.worker._cell import Cell
 from weft.worker._messenger import TELLING, Messenger
 from weft.worker._next_run import CONTINUES_MAX, opening_after, opening_of, unneeded
 from weft.worker._publisher import Publisher
+from weft.worker._sealing import readable, sealed, sealed_status
 from weft.worker._watch import GIVES_UP, AttemptWatch
 from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
 
@@ -289,9 +291,11 @@ class Turn:
                 return NULL, problem
         machine = cell.machine
         assert machine is not None, "the code was driven"
+        payloads, workflow_id = self._payloads, cell.workflow_id
         try:
-            return machine.query(query.query, query.payload), ""
-        except QueryError as error:
+            answer = machine.query(query.query, payloads.decode(query.payload, workflow_id))
+            return payloads.encode(answer, workflow_id), ""
+        except (QueryError, PayloadError) as error:
             return NULL, str(error)
         except _BROKEN as error:
             reason = f"the handler of query {query.query!r} raised {_told(error, machine)}"
@@ -316,9 +320,10 @@ class Turn:
         try:
             machine.validate(request.update, request.payload)
         except UpdateRejectedError as error:
-            return FailureInfo(
+            failure = FailureInfo(
                 _writable(error.type[:_NAME_LENGTH_MAX]), _writable(error.reason[:_TEXT_LENGTH_MAX])
             )
+            return self._payloads.encode_failure(failure, cell.workflow_id)
         except PayloadError as error:
             self.break_off(cell, error, batch, now_ms=now_ms)
         except _BROKEN as error:
@@ -375,13 +380,13 @@ class Turn:
         return definition is not None and definition.brings_activities
 
     def _new_machine(self, cell: Cell, workflow: str) -> Machine:
-        fetch = self._payloads.fetch
+        decode = partial(self._payloads.decode, workflow_id=cell.workflow_id)
         place = partial(self._publisher.place, cell.workflow_id)
         return Machine(
             self._workflows[workflow],
             cell.workflow_id,
             self._guard,
-            fetch,
+            decode,
             cell.history_after,
             place,
         )
@@ -413,15 +418,14 @@ class Turn:
         facts = len(batch.facts)
         try:
             step()
+            if cell.machine is not None:
+                cell.custom_status = sealed_status(cell.machine, self._payloads)
         except LogUnavailableError:
             raise  # no fault of this run's: all that is not committed is forgotten
         except _BROKEN as error:
             del batch.writes[writes:], batch.inline[inline:], batch.facts[facts:]
             cell.rewind(mark)
             self.break_off(cell, error, batch, now_ms=now_ms, source=source, record=record)
-        else:
-            if cell.machine is not None:
-                cell.custom_status = cell.machine.custom_status
 
     def _activate(self, cell: Cell, event: HistoryEvent, batch: Batch) -> None:
         assert cell.machine is not None, "the code is driven before it is woken"
@@ -437,6 +441,8 @@ class Turn:
     ) -> Sequence[Refused]:
         """Append what the code asked for and bring it out; returns what cannot be: too large, or without a receiver."""
         run = _run(cell)
+        if self._payloads.has_codecs:
+            commands = sealed(commands, self._payloads, cell.workflow_id)
         refused: Sequence[Refused] = self._messenger.unreachable(commands)
         if not is_within(commands, self._payloads.bytes_max):
             commands, too_large = bounded(
@@ -488,7 +494,8 @@ class Turn:
         if type(event) in TELLING and is_told:
             self._messenger.tell(run, event, batch)
         if self._observed:
-            batch.facts.append(fact_of(run, event))
+            told = readable(event, self._payloads, cell.workflow_id)
+            batch.facts.append(fact_of(run, told))
         cell.append(event)
         kind = LIFECYCLE.get(type(event))
         if kind is not None:
@@ -575,7 +582,7 @@ def kept_results(run: Run) -> set[tuple[int, int]]:
     return {
         (record.activity_id, record.attempt)
         for record in records
-        if isinstance(record, AttemptCompleted | AttemptFailed)
+        if isinstance(record, AttemptCompleted | AttemptFailed | AttemptUnreadable)
     }
 
 

@@ -13,7 +13,7 @@ from weft.executor import HookObserver, Hooks, Observer
 from weft.host import HOST, Host, Thread
 from weft.log import Log
 from weft.metrics import WorkerMetrics
-from weft.payloads import Payloads, StoreOption
+from weft.payloads import CodecsOption, Payloads, StoreOption
 from weft.records import PAYLOAD_BYTES_MAX
 from weft.topics import Namespace, queues
 from weft.worker._activities import ActivityWorker
@@ -48,7 +48,8 @@ class Worker:
     what is kept of all workflows together: beyond it, their state is left on the log and read back when something
     happens to them (None: no bound). `payload_store` is the
     folder or URL where payloads of more than `payload_bytes_max` go; clients and all workers need the same one
-    (default: none with Kafka, the folder `FILE.payloads` with an embedded log). `hooks` are called with what happens
+    (default: none with Kafka, the folder `FILE.payloads` with an embedded log). `payload_codecs` compress and encrypt
+    what goes to the log, in their order; clients and all workers need the same. `hooks` are called with what happens
     to the workflows that it serves, once that is committed; `observers` are told the same as records. Raises
     UsageError when two of a kind share a name.
     """
@@ -72,6 +73,7 @@ class Worker:
         memory_bytes_max: int | None = None,
         payload_store: StoreOption = None,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        payload_codecs: CodecsOption = (),
         hooks: Hooks | None = None,
         observers: Sequence[Observer] = (),
         host: Host = HOST,
@@ -81,7 +83,12 @@ class Worker:
         if hooks is not None:
             hooks.failures.counters.append(self.metrics.hook_failures.inc)
         self._payloads = Payloads.open(
-            namespace, payload_store, log.payload_store, bytes_max=payload_bytes_max, host=host
+            namespace,
+            payload_store,
+            log.payload_store,
+            bytes_max=payload_bytes_max,
+            codecs=payload_codecs,
+            host=host,
         )
         self.metrics.watch(self._payloads)
         self._log = log
