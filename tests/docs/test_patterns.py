@@ -198,6 +198,24 @@ def test_monitor_looks_until_it_is_done_or_a_day_is_over(page: Any, env: Environ
     assert crash_everywhere(page.watch, "job-3", play=play) == "failed"
 
 
+@pytest.mark.requirement("R3-36")
+@block("for_ever")
+def test_account_is_kept_from_run_to_run(page: Any, env: Environment) -> None:
+    def play(_env: Environment, run: Handle[Any]) -> None:
+        for day in range(5, 100, 10):
+            run.signal("transfer", day, after=day * DAY)
+        run.signal("transfer", 0, after=100 * DAY)
+
+    run = env.start(page.keep_account, page.Account("Ada"))
+    play(env, run)
+    env.advance(40 * DAY)
+    assert run.query("balance") == 5 + 15 + 25 + 35
+    closed = page.Account("Ada", sum(range(5, 100, 10)), rounds=3)
+    assert run.result() == closed
+    assert len(run.history) < 20, "of the last run alone"
+    assert crash_everywhere(page.keep_account, page.Account("Ada"), play=play) == closed
+
+
 @pytest.mark.requirement("R3-15", "R3-36")
 @block("children")
 def test_children_have_lives_of_their_own(page: Any, env: Environment) -> None:

@@ -35,12 +35,12 @@ class Questions:
     """Asks people on behalf of one run, and waits for days at the cost of a timer.
 
     A request that a policy approves is answered at once. Otherwise `notify`, an activity that takes the request, tells
-    somebody (again each `remind_every`); when it fails, that is logged and the question stays open. Questions are
-    `hitl-1`, `hitl-2`, ... where the request has no ID. There are two ways to answer:
+    somebody (again each `remind_every`); when it fails, that is logged and the question stays open. A question has
+    its request's ID, or `hitl-1`, `hitl-2` and so on (`hitl-2-1` in the second run of a chain). It is answered by
 
     - the update `answer`, which is refused when no such question is open, and tells when it has been taken:
       `weft update order-7 answer --payload '{"request_id": "hitl-1", "decision": "approve", "by": "Grace"}'`
-    - a signal under the question's ID, from any Kafka producer; what is no answer is logged and passed over:
+    - or a signal under the question's ID, from any Kafka producer; what is no answer is logged and passed over:
       `weft signal order-7 hitl-1 --payload '{"decision": "approve", "by": "Grace"}'`
 
     The query `questions` tells what is open. Make one of these before the workflow first waits, and one for a run;
@@ -89,8 +89,7 @@ class Questions:
         if approved is not None:
             return approved
         if not request.id:
-            self._count += 1
-            request = replace(request, id=f"hitl-{self._count}")
+            request = replace(request, id=self._new_id())
         if request.id in self._asked:  # a second answer to the first would answer this one
             raise UsageError(f"question {request.id!r} was asked before: give each its own ID")
         encode_payload(request)
@@ -103,6 +102,12 @@ class Questions:
             del self._open[request.id]
             telling.cancel()
         return replace(response, request_id=request.id)
+
+    def _new_id(self) -> str:
+        """Other ones in each run of a chain: a late answer goes over to the next, where it must answer nothing."""
+        self._count += 1
+        run_number = self._context.info.run_number
+        return f"hitl-{self._count}" if run_number == 1 else f"hitl-{run_number}-{self._count}"
 
     def _opened(self, request: InteractionRequest) -> _Asked:
         timeout = self._timeout

@@ -147,6 +147,21 @@ def test_later_answer_by_the_other_way_answers_no_later_question(env: Environmen
     assert run.untaken_signals == ["hitl-1"]
 
 
+def test_late_answer_answers_nothing_in_the_next_run_of_a_chain(env: Environment) -> None:
+    @workflow.define
+    async def again(ctx: workflow.Context, by: str) -> list[str]:
+        answer = await Questions(ctx, timeout=5 * DAY).ask(InteractionRequest())
+        if not by:
+            ctx.continue_as_new(answer.by)
+        return [by, answer.by, answer.request_id]
+
+    run = env.start(again, "")
+    for name in ("Ada", "Ada once more"):
+        run.signal("hitl-1", {"decision": "approve", "by": name}, after=DAY)
+    run.signal("hitl-2-1", {"decision": "approve", "by": "Grace"}, after=2 * DAY)
+    assert run.result() == ["Ada", "Grace", "hitl-2-1"]
+
+
 def test_nobody_is_reminded_of_what_is_answered(env: Environment) -> None:
     @workflow.define
     async def patient(ctx: workflow.Context) -> None:
