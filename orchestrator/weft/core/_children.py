@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.core._retry import is_retryable, retry_interval_ms
 from weft.core._run import OpenChild, Run
+from weft.errors import InvariantViolation
 from weft.records import (
     ChildCancelRequested,
     ChildCompleted,
@@ -148,8 +149,11 @@ def schedule_child(_run: Run, command: ScheduleChild, event_id: int, now_ms: int
     )
 
 
-def cancel_child(_run: Run, command: CancelChild, event_id: int, now_ms: int) -> HistoryEvent:
-    """Also of one that has just ended: the code has not been told of it yet."""
+def cancel_child(run: Run, command: CancelChild, event_id: int, now_ms: int) -> HistoryEvent:
+    if command.child_id not in run.children:
+        raise InvariantViolation(
+            f"{run.workflow_id}, run {run.run_id}: {command} is about a child that is not open"
+        )
     return ChildCancelRequested(event_id, now_ms, command.child_id, command.reason)
 
 
@@ -206,11 +210,10 @@ def _restarted(run: Run, event: ChildRestarted) -> None:
 
 
 def _cancel_requested(run: Run, event: ChildCancelRequested) -> None:
-    child = run.children.get(event.child_id)
-    if child is not None:
-        child.cancel_requested = True
-        if child.waiting:
-            _set_due(run, child, event.time_ms)
+    child = run.children[event.child_id]
+    child.cancel_requested = True
+    if child.waiting:
+        _set_due(run, child, event.time_ms)
 
 
 def _set_due(run: Run, child: OpenChild, due_ms: int) -> None:

@@ -95,8 +95,8 @@ class Messenger:
         elif isinstance(event, ChildRestarted):
             self._start(run, run.children[event.child_id], event.child_id, event.attempt, batch)
         elif isinstance(event, ChildCancelRequested):
-            child = run.children.get(event.child_id)
-            if child is not None and not child.waiting:
+            child = run.children[event.child_id]
+            if not child.waiting:
                 self._stop(run.run_id, child, "cancel", event.reason, batch)
         elif isinstance(event, SignalSent):
             self._signal(run, event, batch)
