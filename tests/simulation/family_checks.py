@@ -47,7 +47,9 @@ def _started(histories: Histories) -> dict[Attempt, list[RunHistory]]:
     found: dict[Attempt, list[RunHistory]] = {}
     for run in histories.runs.values():
         first = run.events()[0]
-        if isinstance(first, WorkflowStarted) and first.parent is not None:
+        if not isinstance(first, WorkflowStarted) or first.continued_from:
+            continue
+        if first.parent is not None:
             parent = first.parent
             key = (parent.run_id, parent.number, parent.attempt)
             found.setdefault(key, []).append(run)

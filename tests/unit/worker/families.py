@@ -24,6 +24,15 @@ async def packing(ctx: Context, parcel: Any) -> Any:
 
 
 @workflow.define
+async def counting(ctx: Context, rounds: int) -> str:
+    """Goes on as a new run so many times."""
+    if rounds:
+        await ctx.execute_activity(ship, rounds)
+        ctx.continue_as_new(rounds - 1)
+    return ctx.info.run_id
+
+
+@workflow.define
 async def broken(ctx: Context, what: str) -> None:
     raise ValueError(f"no {what}") from ConnectionError("the line is dead")
 
@@ -60,9 +69,13 @@ def _read(options: dict[str, Any]) -> dict[str, Any]:
 @workflow.define
 async def leaving(ctx: Context, plan: Any) -> Any:
     """Starts a child, and then waits for a signal that says how to end."""
+    if not plan:
+        return "went on"
     name, value, options = plan
     handle = await ctx.start_child(workflow.child(name, **_read(options)), value)
     how = await ctx.receive_signal("end")
+    if how == "continue":
+        ctx.continue_as_new([])
     if how == "fail":
         raise ValueError("on purpose")
     return [handle.workflow_id, bool(handle.run_id)]
@@ -105,6 +118,16 @@ async def telling(ctx: Context, plan: Any) -> Any:
 
 
 @workflow.define
+async def echo(ctx: Context, value: Any) -> Any:
+    return value
+
+
+@workflow.define
+async def loud(ctx: Context, workflow_id: str) -> None:
+    await ctx.signal(workflow_id, "go", "x" * 3000)
+
+
+@workflow.define
 async def forgetful(ctx: Context, workflow_id: str) -> str:
     """Signals, and starts a child, and waits for neither."""
     ctx.signal(workflow_id, "go", "by the way")
@@ -112,4 +135,17 @@ async def forgetful(ctx: Context, workflow_id: str) -> str:
     return "gone"
 
 
-FAMILY = (double, packing, broken, patient, parent, leaving, holding, telling, forgetful)
+FAMILY = (
+    double,
+    counting,
+    packing,
+    broken,
+    patient,
+    parent,
+    leaving,
+    holding,
+    telling,
+    forgetful,
+    echo,
+    loud,
+)

@@ -8,8 +8,10 @@ from typing import Any
 from tests.unit.worker.kit import NAMESPACE, Mode, Served
 from weft.codec import decode_messages
 from weft.log import LogRecord
-from weft.records import HistoryEvent, MessagesRecord
+from weft.payloads import Payloads, PayloadStore
+from weft.records import PAYLOAD_BYTES_MAX, HistoryEvent, MessagesRecord
 from weft.topics import Namespace, partition_of
+from weft.worker._cells import HOT_MAX
 from weft.worker._directory import Directory
 from weft.workflow import Workflow
 
@@ -31,7 +33,15 @@ class _Known(Directory):
 class Family:
     """`orders` with two partitions and `billing` with three, all of which have these workflows."""
 
-    def __init__(self, *workflows: Workflow[Any, Any], mode: Mode = "live") -> None:
+    def __init__(
+        self,
+        *workflows: Workflow[Any, Any],
+        mode: Mode = "live",
+        store: PayloadStore | None = None,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        memory_bytes_max: int | None = None,
+        hot_max: int = HOT_MAX,
+    ) -> None:
         counts = {NAMESPACE.name: 2, BILLING.name: 3}
         self.members: dict[tuple[str, int], Served] = {
             (namespace.messages, number): Served(
@@ -41,6 +51,9 @@ class Family:
                 partition_count=counts[namespace.name],
                 namespace=namespace,
                 directory=_Known(namespace, counts),
+                payloads=Payloads(namespace.name, store, bytes_max=payload_bytes_max),
+                memory_bytes_max=memory_bytes_max,
+                hot_max=hot_max,
             )
             for namespace in (NAMESPACE, BILLING)
             for number in range(counts[namespace.name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from tests.unit.worker.families import FAMILY, double, leaving
 from tests.unit.worker.family_kit import BILLING, Family
 from tests.unit.worker.kit import NAMESPACE
-from weft.codec import decode_payload, encode_payload
+from weft.codec import decode_payload, encode_payload, references_in
+from weft.payloads import PAYLOAD_BYTES_MIN, PayloadStore
+from weft.payloads._keys import workflow_folder
 from weft.records import (
     CancelWorkflow,
     ChildFailed,
@@ -26,10 +29,17 @@ from weft.records import (
 )
 from weft.topics import Namespace
 
+MODES: dict[str, dict[str, Any]] = {
+    "live": {},
+    "compacted": {"mode": "compacted"},
+    "all cold": {"hot_max": 0},
+    "no memory": {"memory_bytes_max": 0},
+}
 
-@pytest.fixture(params=["live", "compacted"])
+
+@pytest.fixture(params=MODES)
 def family(request: pytest.FixtureRequest) -> Iterator[Family]:
-    family = Family(*FAMILY, mode=request.param)
+    family = Family(*FAMILY, **MODES[request.param])
     yield family
     family.close()
 
@@ -162,7 +172,9 @@ def test_child_that_nobody_knows_is_blocked_and_its_parent_waits(family: Family)
 @pytest.mark.parametrize(
     "parent_close,expected", [("terminate", "terminated"), ("cancel", "cancelled"), ("abandon", "running")]
 )  # fmt: skip
-@pytest.mark.parametrize("end", ["complete", "fail", "cancel", "terminate", "time out", "replace"])
+@pytest.mark.parametrize(
+    "end", ["complete", "fail", "cancel", "terminate", "time out", "replace", "continue"]
+)
 @pytest.mark.parametrize("namespace", [NAMESPACE, BILLING])
 def test_end_of_a_parent_does_to_its_child_what_parent_close_says(
     end: str, parent_close: str, expected: str, namespace: Namespace
@@ -172,7 +184,7 @@ def test_end_of_a_parent_does_to_its_child_what_parent_close_says(
     plan = ["patient", None, {"parent_close": parent_close, "id": "c-1", **where}]
     family.start("leaving", plan, key="order-1", timeout_ms=60_000 if end == "time out" else 0)
     match end:
-        case "complete" | "fail":
+        case "complete" | "fail" | "continue":
             say(family, "order-1", "end", end)
         case "cancel":
             send(family, "order-1", CancelWorkflow())
@@ -190,6 +202,18 @@ def test_end_of_a_parent_does_to_its_child_what_parent_close_says(
     reason = family.of("c-1", namespace).head("c-1").reason
     assert reason.startswith("its parent 'order-1' ") is (expected != "running")
     family.close()
+
+
+@pytest.mark.requirement("R3-15")
+def test_parent_waits_for_the_last_run_of_a_child_that_continues_as_new(family: Family) -> None:
+    family.start("parent", ["counting", 2, {"id": "c-1"}], key="order-1")
+    runs = [family.of("c-1").head("c-1").run_id]
+    for _ in range(2):
+        family.complete("c-1", None)
+        runs.append(family.of("c-1").head("c-1").run_id)
+    assert len(set(runs)) == 3
+    assert result(family, "order-1") == runs[-1]
+    assert family.story("order-1").count("ChildStarted") == 1
 
 
 @pytest.mark.requirement("R3-16")
@@ -313,7 +337,7 @@ def test_late_messages_for_a_replaced_parent_are_dropped_and_counted(family: Fam
     dropped = family.dropped("order-1").get("message for a run that is not there", 0)
     family.complete("c-1", "sent")
     assert family.story("order-1") == before
-    if family.of("order-1").mode == "live":
+    if family.of("order-1").mode == "live":  # the others forget what they count
         assert family.dropped("order-1")["message for a run that is not there"] == dropped + 1
 
 
@@ -356,3 +380,43 @@ def test_refused_child_leaves_no_message_behind(family: Family) -> None:
     assert (status, kind) == ("not_started", "PayloadTooLargeError")
     assert family.workflow_ids() == ["order-1"]
     assert [type(event) for event in family.history("order-1") if isinstance(event, ChildFailed)]
+
+
+LARGE = "x" * 3000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PayloadStore:
+    return PayloadStore(tmp_path / "payloads")
+
+
+def keys_of(family: Family, workflow_id: str, namespace: Namespace = NAMESPACE) -> set[str]:
+    """The stored payloads that the history of a workflow refers to."""
+    history = family.history(workflow_id, namespace)
+    return {stored.key for event in history for stored in references_in(event)}
+
+
+@pytest.mark.parametrize("namespace", [NAMESPACE, BILLING])
+def test_large_payloads_go_from_workflow_to_workflow_as_their_own(
+    store: PayloadStore, tmp_path: Path, namespace: Namespace
+) -> None:
+    """Each is removed with the workflow that it belongs to, so no two may share one."""
+    family = Family(*FAMILY, store=store, payload_bytes_max=PAYLOAD_BYTES_MIN)
+    where = {"namespace": namespace.name} if namespace is BILLING else {}
+    family.start("parent", ["echo", LARGE, {"id": "c-1", **where}], key="order-1")
+    family.start("patient", key="c-2")
+    family.start("loud", "c-2", key="order-2")
+    assert _fetched(family, "order-1") == LARGE
+    assert _fetched(family, "c-2") == LARGE
+    for workflow_id, place in (("order-1", NAMESPACE), ("c-1", namespace), ("c-2", NAMESPACE)):
+        keys = keys_of(family, workflow_id, place)
+        assert keys, workflow_id
+        assert all(key.startswith(workflow_folder(place.name, workflow_id)) for key in keys)
+        assert all((tmp_path / "payloads" / key).exists() for key in keys)
+    family.close()
+
+
+def _fetched(family: Family, workflow_id: str) -> Any:
+    last = family.history(workflow_id)[-1]
+    assert isinstance(last, WorkflowCompleted), last
+    return decode_payload(family.of(workflow_id).payloads.fetch(last.result))
