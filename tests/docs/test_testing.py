@@ -12,11 +12,11 @@ from tests.support.workers import wait_until
 
 PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 BLOCKS = blocks(PAGE)
-TESTS = ("first", "fakes", "crash", "replay")
+TESTS = ("first", "fakes", "children", "crash", "replay")
 
 
 def test_blocks_are_all_tested() -> None:
-    assert list(BLOCKS) == ["shop", "first", "fakes", "crash", "gate", "replay"]
+    assert list(BLOCKS) == ["shop", "first", "fakes", "children", "crash", "gate", "replay"]
     assert PAGE.count("```") == 2 * len(BLOCKS)
 
 
