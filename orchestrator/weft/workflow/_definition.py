@@ -13,7 +13,7 @@ from weft.codec import FunctionHints, encode_by_hint, encode_checked
 from weft.errors import UsageError
 from weft.records import ParentClose, Payload
 from weft.workflow._child import Child
-from weft.workflow._context import Context, GeneratorContext
+from weft.workflow._context import BaseContext, Context, GeneratorContext
 from weft.workflow._generator import drive
 
 if TYPE_CHECKING:
@@ -100,9 +100,14 @@ class Workflow(Generic[In, Out_co]):
 
     async def _run(self, machine: Machine, data: Payload) -> Any:
         args = (self.decode_input(data),) if self._input_name else ()
+        context = self.make_context(machine)
         if self.is_generator:
-            return await drive(self.function(GeneratorContext(machine), *args))
-        return await self.function(Context(machine), *args)
+            return await drive(self.function(context, *args))
+        return await self.function(context, *args)
+
+    def make_context(self, machine: Machine) -> BaseContext:
+        """What the function is given first."""
+        return GeneratorContext(machine) if self.is_generator else Context(machine)
 
 
 def _input_parameter(function: Callable[..., Any], name: str) -> str:

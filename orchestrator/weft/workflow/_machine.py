@@ -255,9 +255,12 @@ class Machine:
         payload = self._fetch(payload)
         self._onlooker = "the validator of an update"
         try:
-            self._guard.call(self.handlers.validate, name, payload)
+            self._call(self.handlers.validate, name, payload)
         finally:
             self._onlooker = ""
+            self._code.refused = (
+                None  # the update is rejected for it; nothing of a validator is in the history
+            )
 
     def close(self) -> None:
         """Drop the code and all that it waits for."""

@@ -29,7 +29,7 @@ from tests.unit.worker.kit import accepted_reply, replies_of
 from weft import activity, workflow
 from weft.codec import decode_payload
 from weft.determinism import _patches, running_code
-from weft.errors import DeterminismError, UsageError
+from weft.errors import DeterminismError, UpdateRejectedError, UsageError
 from weft.records import QueryWorkflow, WorkflowCompleted
 from weft.testing import Environment
 from weft.worker._watchdog import TurnWatchdog
@@ -446,3 +446,29 @@ def test_refusal_survives_pickling() -> None:
         "app.py, line 1",
     )
     assert not isinstance(error, UsageError)
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_update_is_rejected_when_its_validator_is_refused_and_the_run_goes_on(
+    env: Environment,
+    swallows: bool,
+) -> None:
+    @workflow.define
+    async def asked(ctx: Context) -> Any:
+        def fits(value: str) -> None:
+            try:
+                time.time()
+            except DeterminismError:
+                if not swallows:
+                    raise
+
+        @ctx.on_update("line", validator=fits)
+        async def line(value: str) -> None: ...
+
+        return await ctx.receive_signal("go")
+
+    run = env.start(asked)
+    with pytest.raises(UpdateRejectedError, match=r"may not use time\.time"):
+        run.update("line", "a")
+    run.signal("go", "first")
+    assert run.result() == "first"

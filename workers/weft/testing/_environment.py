@@ -530,6 +530,7 @@ class _Watched(Workflow[Any, Any]):
         machines: dict[str, Machine],
     ) -> None:
         super().__init__(workflow.function, name=workflow.name, version=workflow.version)
+        self._watched = workflow
         self._fakes = fakes
         self._know = know
         self._machines = machines
@@ -552,7 +553,7 @@ class _Watched(Workflow[Any, Any]):
 
         machine.schedule_activity = noting  # type: ignore[method-assign, assignment]
         machine.children.schedule = noting_child  # type: ignore[method-assign, assignment]
-        return super().run(machine, data)
+        return self._watched.run(machine, data)
 
 
 def _seconds(duration: Duration, name: str) -> float:
