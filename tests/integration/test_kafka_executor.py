@@ -20,6 +20,8 @@ import pytest
 
 from tests.conftest import _delete_topics
 from tests.support.executor_contract import Case, ExecutorContract
+from tests.unit.tracing.kit import Shown, Spans, context_of
+from weft import activity
 from weft.engine import KafkaExecutor
 from weft.errors import UsageError
 from weft.executor import (
@@ -29,12 +31,15 @@ from weft.executor import (
     Hooks,
     Signal,
     WorkflowOptions,
+    apply_middleware,
     new,
     providers,
+    with_tracing,
 )
 from weft.executor._hooks import HOOK_NAMES
 from weft.log import open_log
 from weft.stores import InMemoryStore
+from weft.tracing import RunTracing, current_traceparent
 
 WAIT_S = 90.0
 
@@ -178,7 +183,7 @@ asyncio.run(main())
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     if request.param == "embedded":
         yield {"embedded": str(tmp_path / "log.weft")}
         return
@@ -224,3 +229,41 @@ def test_log_that_is_open_stays_open(tmp_path: Path) -> None:
         asyncio.run(run(log))
         with closing(log.admin()) as admin:
             assert "default.signals" in admin.list_topics()
+
+
+@activity.define
+async def told_where() -> str:
+    """Goes over a queue, to an activity worker: what it is told came with its task."""
+    return current_traceparent()
+
+
+async def asks_where(ctx: Any, input: Any) -> Any:
+    return await ctx.execute_activity(told_where)
+
+
+def test_trace_goes_from_the_caller_through_the_log_to_the_activity(where: dict[str, Any]) -> None:
+    spans = Spans()
+    tracing = RunTracing(spans.provider)
+
+    async def run() -> str:
+        executor = KafkaExecutor(
+            **where, partitions=2, activities=[told_where], observers=[tracing]
+        )
+        async with asyncio.timeout(WAIT_S), executor:
+            wrapped = apply_middleware(executor, with_tracing(spans.provider))
+            handle = await wrapped.execute(asks_where, WorkflowOptions(id="wf-1"))
+            told = await handle.result()
+            while len(spans.all) < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            return str(told)
+
+    told = asyncio.run(run())
+    assert sorted(spans.tree()) == [
+        Shown("activity told_where", "workflow asks_where", "OK"),
+        Shown("attempt 1 of told_where", "activity told_where", "OK"),
+        Shown("workflow asks_where", "workflow.execute", "OK"),
+        Shown("workflow.execute", "", "OK"),
+    ]
+    (trace_id,) = spans.trace_ids()
+    attempt = context_of(spans.named("attempt 1 of told_where")).span_id
+    assert told == f"00-{trace_id:032x}-{attempt:016x}-01"

@@ -36,7 +36,7 @@ LIBRARIES: dict[str, set[str]] = {
     "pydantic_settings": {"weft.cli", "weft.worker"},
     "typer": {"weft.cli"},
     "rich": {"weft.cli"},
-    "opentelemetry": {"weft.executor"},
+    "opentelemetry": {"weft.executor", "weft.tracing"},
     "prometheus_client": {"weft.metrics", "weft.worker"},
     "msgspec": {"weft"},
     "pytest": {"weft.pytest_plugin"},

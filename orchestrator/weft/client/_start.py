@@ -11,6 +11,7 @@ from weft.client._session import Session
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
 from weft.records import OnConflict, Payload, ReplyTo, StartWorkflow
+from weft.tracing import current_traceparent
 from weft.workflow import Workflow
 
 ON_CONFLICT: tuple[OnConflict, ...] = ("fail", "use_existing", "terminate_existing")
@@ -38,6 +39,7 @@ class Start:
         "_on_conflict",
         "_session",
         "_timeout_ms",
+        "_traceparent",
         "address",
         "decode",
         "request_id",
@@ -76,6 +78,7 @@ class Start:
             0 if timeout is None else max(1, round(seconds(timeout, "timeout") * 1000))
         )
         self._on_conflict = on_conflict
+        self._traceparent = current_traceparent()
         self.request_id = request_id or session.new_id()
         generated_id = request_id or session.host.token()
         self.address: Address = session.address(generated_id if id is None else id)
@@ -93,4 +96,5 @@ class Start:
             self._timeout_ms,
             self._on_conflict,
             reply_to,
+            self._traceparent,
         )

@@ -122,6 +122,8 @@ class Decision(NamedTuple):
 LEASE_MS_MAX = 3_600_000
 """Anybody may write to the results topic: a lease that nobody would see expire is cut to an hour."""
 _TIMEOUT_MS_MAX = 1000 * 365 * 24 * 3600 * 1000
+_TRACEPARENT_LENGTH_MAX = 55
+"""Of version 00; it stands in the record of every attempt, and anybody may write a start."""
 _REASON_LENGTH_MAX = 8000
 """A reason stands in the head as long as the run, beside whatever else is there, and a head must fit its topic."""
 
@@ -151,6 +153,7 @@ def decide_start(
                 timeout_ms,
                 record.request_id,
                 parent,
+                traceparent=record.traceparent[:_TRACEPARENT_LENGTH_MAX],
             ),
         )
     )

@@ -107,6 +107,7 @@ class Run:
     """When the whole run times out; 0 is never."""
     timeout_ms: int = 0
     request_id: str = ""
+    traceparent: str = ""
     parent: Caller | None = None
     """Of a child: the run that started it."""
     last_event_id: int = 0

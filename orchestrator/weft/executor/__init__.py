@@ -20,7 +20,7 @@ from weft.executor._functions import (
 )
 from weft.executor._history import status_of
 from weft.executor._hooks import Hooks, compose_hooks
-from weft.executor._middleware import Passing, with_hooks
+from weft.executor._middleware import Passing, with_hooks, with_tracing
 from weft.executor._registry import Config, Factory, new, providers, register
 from weft.executor._retry import RetryPolicy, compute_interval, default_retry_policy, retry
 from weft.executor._signals import InMemorySignalChannel, SignalChannel
@@ -82,4 +82,5 @@ __all__ = [
     "status_of",
     "tell_all",
     "with_hooks",
+    "with_tracing",
 ]

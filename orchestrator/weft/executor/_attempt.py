@@ -12,6 +12,7 @@ from weft.codec import decode_payload, encode_payload
 from weft.core import OpenActivity, Run
 from weft.errors import Failure, HeartbeatTimeoutError, UsageError
 from weft.records import NULL, AttemptCompleted, AttemptFailed, FailureInfo, Payload
+from weft.tracing import enter_attempt
 
 Outcome = AttemptCompleted | AttemptFailed
 
@@ -31,6 +32,7 @@ class Attempt:
         self._name = opened.name
         self._input = opened.input
         self._ids = (run.run_id, *self.key)
+        self._traceparent = run.traceparent
         self._info = ActivityInfo(
             run.workflow_id,
             run.run_id,
@@ -69,6 +71,7 @@ class Attempt:
             return self._failed(to_failure(error), non_retryable=True)
         current.set(self._info)
         current_pulse.set(self)
+        enter_attempt(self._traceparent, *self._ids)
         try:
             value = await self._call(activity, arguments)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # an activity must not end the process

@@ -30,6 +30,7 @@ from weft.executor._types import (
 )
 from weft.host import HOST, Host
 from weft.records import CancelWorkflow, Reply, SignalWorkflow, StartWorkflow
+from weft.tracing import current_traceparent
 from weft.workflow import Workflow
 
 logger = logging.getLogger("weft.executor")
@@ -127,6 +128,7 @@ class DefaultExecutor:
             "",
             workflow.encode_input(options.input),
             _timeout_ms(options.timeout),
+            traceparent=current_traceparent(),
         )
         workflow_id = options.id or f"wf-{self._host.token()}"
         if self._served(workflow_id) is not None:

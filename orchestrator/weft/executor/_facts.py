@@ -15,8 +15,10 @@ from weft.errors import Failure
 from weft.executor._hooks import Hooks
 from weft.executor._types import Signal
 from weft.records import (
+    ActivityCancelled,
     ActivityCompleted,
     ActivityFailed,
+    ActivityLost,
     ActivityRetryScheduled,
     ActivityScheduled,
     HistoryEvent,
@@ -36,7 +38,7 @@ class Fact(msgspec.Struct, frozen=True):
     """An event, with what its run held of it just before.
 
     Of an activity: how often it may be tried, when it was asked for, and when this attempt of it began (ms since the
-    epoch). Of the run: who it is, and when it began.
+    epoch). Of the run: who it is, when it began, and in which span (a W3C `traceparent`).
     """
 
     workflow_id: str
@@ -44,6 +46,9 @@ class Fact(msgspec.Struct, frozen=True):
     workflow: str
     event: HistoryEvent
     created_ms: int = 0
+    traceparent: str = ""
+    activity: str = ""
+    attempt: int = 0
     max_attempts: int = 1
     scheduled_ms: int = 0
     attempt_ms: int = 0
@@ -56,21 +61,42 @@ class Observer(Protocol):
         """In their order, once each. What it raises is logged. It must be quick: workflows are served in its thread."""
 
 
+_OF_ACTIVITIES = (
+    ActivityCancelled,
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityLost,
+    ActivityRetryScheduled,
+)
+
+
 def fact_of(run: Run, event: HistoryEvent) -> Fact:
     """To be taken before the event is folded into the run."""
     if isinstance(event, WorkflowStarted):
-        return Fact(run.workflow_id, event.run_id, event.workflow, event, event.time_ms)
+        return Fact(
+            run.workflow_id,
+            event.run_id,
+            event.workflow,
+            event,
+            event.time_ms,
+            event.traceparent,
+        )
     activity = None
-    if isinstance(event, ActivityCompleted | ActivityFailed | ActivityRetryScheduled):
+    if isinstance(event, _OF_ACTIVITIES):
         activity = run.activities.get(event.activity_id)
     if activity is None:
-        return Fact(run.workflow_id, run.run_id, run.workflow, event, run.created_ms)
+        return Fact(
+            run.workflow_id, run.run_id, run.workflow, event, run.created_ms, run.traceparent
+        )
     return Fact(
         run.workflow_id,
         run.run_id,
         run.workflow,
         event,
         run.created_ms,
+        run.traceparent,
+        activity.name,
+        activity.attempt,
         activity.retry.max_attempts,
         activity.scheduled_ms,
         activity.started_ms or activity.attempt_ms,

@@ -60,6 +60,8 @@ class WorkflowStarted(HistoryEvent, frozen=True):
     """Of the newest updates that former runs have taken up."""
     custom_status: Payload = NULL
     """What the former run last said of itself."""
+    traceparent: str = ""
+    """The span that it was started in, as W3C Trace Context has it."""
 
 
 class ActivityCompleted(HistoryEvent, frozen=True):

@@ -35,6 +35,8 @@ class StartWorkflow(_SignalsRecord, frozen=True, tag="start"):
     timeout_ms: int = 0
     on_conflict: OnConflict = "fail"
     reply_to: ReplyTo | None = None
+    traceparent: str = ""
+    """The span that it was started in, as W3C Trace Context has it."""
     v: Literal[1] = 1
 
 

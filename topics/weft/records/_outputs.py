@@ -97,6 +97,8 @@ class ActivityTask(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """With a limit on its time on the queue, its start is to be reported at once."""
     heartbeat_details: Payload = NULL
     """What a former attempt last gave to `activity.heartbeat`."""
+    traceparent: str = ""
+    """The span that its run was started in, as W3C Trace Context has it."""
     v: Literal[1] = 1
 
 

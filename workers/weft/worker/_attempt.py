@@ -40,6 +40,7 @@ from weft.records import (
     FailureInfo,
     Payload,
 )
+from weft.tracing import enter_attempt
 from weft.worker._activity_clock import AttemptClock
 from weft.worker._activity_failure import storable_failure
 from weft.worker._activity_pulse import AttemptPulse
@@ -175,6 +176,7 @@ class AttemptRunner:
             )
         )
         current_pulse.set(pulse)
+        enter_attempt(task.traceparent, task.run_id, task.activity_id, task.attempt)
         self._running.inc()
         try:
             if activity.is_async:

@@ -558,6 +558,7 @@ class Turn:
             NULL
             if not progress.by_workflow
             else progress.details(cell.workflow_id, run.run_id, activity.activity_id),
+            run.traceparent,
         )
         if activity.inline:
             batch.inline.append((self._partition, cell.workflow_id, task))
