@@ -69,7 +69,7 @@ PAGES = {
     "weft.executor": Page(
         ("DurableExecutor", "DefaultExecutor", "WorkflowStore", "Hooks"),
         frozenset({"Fact", "FunctionContext"}),
-        frozenset({"FunctionWorkflow", "HookObserver", "as_activity", "as_workflow", "fact_of"})
+        frozenset({"FunctionWorkflow", "HookObserver", "as_activity", "as_workflow", "note"})
         | {"tell_all"},
     ),
     "weft.errors": Page(("WeftError", "UsageError", "Failure", "WorkflowFailedError")),

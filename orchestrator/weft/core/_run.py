@@ -108,6 +108,8 @@ class Run:
     timeout_ms: int = 0
     request_id: str = ""
     traceparent: str = ""
+    carried_count: int = 0
+    """Signals after its start that a former run has received."""
     parent: Caller | None = None
     """Of a child: the run that started it."""
     last_event_id: int = 0

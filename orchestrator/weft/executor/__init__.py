@@ -10,7 +10,7 @@ from weft.executor._contract import (
 )
 from weft.executor._default import DefaultExecutor
 from weft.executor._errors import ExecutorError, FencedStoreError, StoreError
-from weft.executor._facts import Fact, HookObserver, Observer, fact_of, tell_all
+from weft.executor._facts import Fact, HookObserver, Observer, note, tell_all
 from weft.executor._functions import (
     ActivityFunction,
     FunctionContext,
@@ -74,8 +74,8 @@ __all__ = [
     "compute_interval",
     "cursor_of",
     "default_retry_policy",
-    "fact_of",
     "new",
+    "note",
     "providers",
     "register",
     "retry",

@@ -103,6 +103,12 @@ def fact_of(run: Run, event: HistoryEvent) -> Fact:
     )
 
 
+def note(facts: list[Fact], run: Run, event: HistoryEvent) -> None:
+    """Add an event that is about to be folded into the run. A signal that a former run has received is no news."""
+    if not (isinstance(event, SignalReceived) and event.event_id <= 1 + run.carried_count):
+        facts.append(fact_of(run, event))
+
+
 def tell_all(observers: Sequence[Observer], facts: Sequence[Fact]) -> None:
     """Whoever raises is logged, and the others are told all the same."""
     for observer in observers if facts else ():

@@ -39,7 +39,7 @@ from weft.errors import UsageError, WorkflowFailedError
 from weft.executor._attempt import Attempt
 from weft.executor._contract import WorkflowStore
 from weft.executor._errors import ExecutorError
-from weft.executor._facts import Fact, Observer, fact_of, tell_all
+from weft.executor._facts import Fact, Observer, note, tell_all
 from weft.executor._history import RunHistory, status_of
 from weft.executor._types import WorkflowStatus
 from weft.host import Host
@@ -284,7 +284,7 @@ class LocalRun:
         self._effects += decision.effects
 
     def _append(self, event: HistoryEvent) -> None:
-        self._facts.append(fact_of(self.run, event))
+        note(self._facts, self.run, event)
         apply(self.run, event)
         self._history.append(event)
 

@@ -16,6 +16,7 @@ from weft.records import (
     HistoryEvent,
     WorkflowCancelled,
     WorkflowCompleted,
+    WorkflowContinued,
     WorkflowFailed,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -80,7 +81,7 @@ class RunTracing:
             parent=parse(fact.traceparent),
             start_ms=fact.created_ms,
             attributes={"workflow.status": status},
-            error=None if status == "completed" else _error(failure, status),
+            error=None if status in {"completed", "continued"} else _error(failure, status),
         )
 
     def _attempt_ended(self, fact: Fact, event: Any) -> None:
@@ -203,6 +204,7 @@ class _ChosenIds:
 
 _STATUSES: dict[type[HistoryEvent], str] = {
     WorkflowCompleted: "completed",
+    WorkflowContinued: "continued",
     WorkflowFailed: "failed",
     WorkflowCancelled: "cancelled",
     WorkflowTerminated: "terminated",

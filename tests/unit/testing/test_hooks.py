@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.tracing.kit import Spans
 from weft import activity, workflow
 from weft.executor import Hooks
 from weft.testing import Environment
+from weft.tracing import RunTracing
 
 Told = list[tuple[str, str, Any]]
 
@@ -30,6 +32,14 @@ async def breaks(ctx: workflow.Context) -> None:
     await ctx.receive_signal("go")
     ctx.execute_activity(charge, 1)
     raise SystemExit(1)
+
+
+@workflow.define
+async def twice(ctx: workflow.Context, number: int) -> str:
+    if number == 1:
+        await ctx.sleep(60)
+        ctx.continue_as_new(2)
+    return await ctx.receive_signal("name", str)
 
 
 def hooks_of(told: Told) -> Hooks:
@@ -102,3 +112,23 @@ def test_nothing_is_told_of_a_turn_that_is_taken_back() -> None:
         run.signal("go")
         assert run.status == "blocked"
     assert [name for name, _, _ in told] == ["workflow_start"]
+
+
+def test_signal_is_told_once_when_another_run_takes_it_over() -> None:
+    told: Told = []
+    spans = Spans()
+    observers = [RunTracing(spans.provider)]
+    with Environment(hooks=hooks_of(told), observers=observers) as env:
+        run = env.start(twice, 1, id="twice-1")
+        run.signal("name", "Ada")
+        assert run.result() == "Ada"
+    assert [name for name, _, _ in told] == [
+        "workflow_start",
+        "signal",
+        "workflow_start",
+        "workflow_complete",
+    ]
+    assert [(span.name, (span.attributes or {})["workflow.status"]) for span in spans.all] == [
+        ("workflow twice", "continued"),
+        ("workflow twice", "completed"),
+    ]

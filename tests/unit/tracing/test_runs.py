@@ -72,7 +72,7 @@ def traced(crash_at: int) -> tuple[Spans, int]:
     commits = 0
     failures = []
 
-    def crashes(workflow_id: str, first_event_id: int, last_event_id: int) -> bool:
+    def crashes(namespace: str, workflow_id: str, first_event_id: int, last_event_id: int) -> bool:
         nonlocal commits
         commits += 1
         return commits == crash_at

@@ -36,7 +36,7 @@ from weft.errors import (
     TopicError,
     UpdateRejectedError,
 )
-from weft.executor import fact_of
+from weft.executor import note
 from weft.payloads import Payloads
 from weft.records import (
     HELD,
@@ -495,7 +495,7 @@ class Turn:
             self._messenger.tell(run, event, batch)
         if self._observed:
             told = readable(event, self._payloads, cell.workflow_id)
-            batch.facts.append(fact_of(run, told))
+            note(batch.facts, run, told)
         cell.append(event)
         kind = LIFECYCLE.get(type(event))
         if kind is not None:
