@@ -53,6 +53,17 @@ async def approve(ctx: workflow.Context, order: dict[str, int]) -> str:
     def field(name: str = "id") -> int | None:
         return order.get(name)
 
+    def is_number(value: int) -> None:
+        if value < 0:
+            raise ValueError(f"{value} is no order")
+
+    @ctx.on_update("renumber", validator=is_number)
+    def renumber(value: int) -> int:
+        if not value:
+            raise Failure("0 is taken", type="Taken")
+        former, order["id"] = order["id"], value
+        return former
+
     ctx.set_status({"waits for": "approval"})
     approval = await ctx.receive_signal("approval", dict[str, str], timeout=3600)
     return f"order {order['id']} approved by {approval['by']}"

@@ -242,6 +242,25 @@ def test_query_is_answered_by_the_running_code(dev: Serving) -> None:
     assert (unknown.status, "(it answers: order)" in unknown.stderr) == (1, True)
 
 
+def test_update_is_checked_and_answered_by_the_running_code(dev: Serving) -> None:
+    weft("start", "approve", "--input", '{"id": 7}', "--id", "updated")
+    renumber = ("update", "updated", "renumber", "--payload")
+    assert weft(*renumber, "8", "--update-id", "u-1").stdout == "7\n"
+    again = weft(*renumber, "8", "--update-id", "u-1", "--json").document
+    assert again == {"workflow_id": "updated", "update": "renumber", "answer": 7}
+    accepted = weft(*renumber, "9", "--update-id", "u-2", "--wait", "accepted", "--json").document
+    assert accepted == {"workflow_id": "updated", "update": "renumber", "update_id": "u-2"}
+    rejected = weft(*renumber, "-1", "--json").error
+    assert (rejected["error"], rejected["type"]) == ("UpdateRejectedError", "ValueError")
+    assert rejected["reason"] == "-1 is no order"
+    failed = weft(*renumber, "0", "--timeout", "1m")
+    assert (failed.status, "failed with Taken: 0 is taken" in failed.stderr) == (1, True)
+    rows = weft("history", "updated").stdout
+    assert "renumber(8), ID u-1" in rows
+    assert "renumber -> 7, ID u-1" in rows
+    assert "renumber: Taken: 0 is taken, ID " in rows
+
+
 @pytest.mark.requirement("R3-43", "R3-44")
 def test_workflow_is_suspended_and_resumed(dev: Serving) -> None:
     weft("start", "approve", "--input", "{}", "--id", "held")

@@ -15,7 +15,7 @@ from weft.workflow._generator import drive
 class Handler:
     """One such function. `what` names it in errors: "the handler of signal 'approval'"."""
 
-    __slots__ = ("_decode", "_function", "what")
+    __slots__ = ("_decode", "_function", "_has_default", "what")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Handler:
         self.what = what
         self._function = function
         self._decode: Callable[[Payload], Any] | None = None
+        self._has_default = bool(parameters) and parameters[0].default is not parameters[0].empty
         if parameters:
             self._decode = decoder(_hint_of(parameters[0].name, function, what))
 
@@ -54,7 +55,12 @@ class Handler:
         return self._decode is not None
 
     def arguments(self, payload: Payload) -> tuple[Any, ...]:
-        """What the function is called with. Raises UsageError, or what a user's type raises, when it does not fit."""
+        """What the function is called with: nothing, where no value is given and it has one of its own.
+
+        Raises UsageError, or what a user's type raises, when it does not fit.
+        """
+        if payload == NULL and self._has_default:
+            return ()
         if self._decode is not None:
             return (self._decode(payload),)
         if payload != NULL:

@@ -52,6 +52,10 @@ async def taking(ctx: Context) -> Any:
     def bare() -> None:
         lines.append(0)
 
+    @ctx.on_signal("default")
+    def with_default(number: int = 9) -> None:
+        lines.append(number)
+
     @ctx.on_signal("any")
     def anything(value: Any) -> None:
         if not isinstance(value, int):
@@ -68,8 +72,10 @@ def test_handler_is_given_its_hint_also_one_from_inside_of_the_workflow(drive: D
     run.signal("bare")
     run.signal("any", "not a number")
     run.signal("any", 3)
-    run.signal("stop", {"count": 3})
-    assert run.result == [1, 0, 3]
+    run.signal("default")
+    run.signal("default", 8)
+    run.signal("stop", {"count": 5})
+    assert run.result == [1, 0, 3, 9, 8]
 
 
 @pytest.mark.parametrize(

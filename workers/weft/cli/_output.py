@@ -13,7 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from weft.errors import AlreadyStartedError, CorruptRecordError, WorkflowFailedError
+from weft.errors import (
+    AlreadyStartedError,
+    CorruptRecordError,
+    UpdateFailedError,
+    UpdateRejectedError,
+    WorkflowFailedError,
+)
 from weft.records import FailureInfo
 
 _STYLES = {
@@ -29,6 +35,8 @@ _STYLES = {
 _PIPED_WIDTH = 200
 _ERROR_FIELDS: dict[type[BaseException], tuple[str, ...]] = {
     WorkflowFailedError: ("workflow_id", "run_id", "status", "type", "details"),
+    UpdateRejectedError: ("update", "update_id", "reason", "type"),
+    UpdateFailedError: ("workflow_id", "update", "update_id", "type", "details"),
     AlreadyStartedError: ("run_id",),
     CorruptRecordError: ("topic", "partition", "offset", "why"),
 }
