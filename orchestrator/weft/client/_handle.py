@@ -279,7 +279,8 @@ class Handle(Generic[Out_co]):
                 raise not_done(self.id, name, update_id, request, wait_s)
             error = not_confirmed(self._session, request, what, wait_s)
             raise repeatable(error, f"id={update_id!r} (--update-id)")
-        if reply.outcome == "refused" and (request.asks > 1 or id is not None):
+        may_be_there = request.asks > 1 or id is not None  # asked again, perhaps by the caller
+        if reply.outcome == "refused" and reply.status in ENDED and may_be_there:
             reply = await self._outcome_of_ended(update_id, reply)
         if wait == "accepted" and reply.outcome in {"accepted", "answered", "failed"}:
             return update_id

@@ -284,6 +284,46 @@ def test_update_of_code_that_does_not_fit_blocks_the_run_and_is_kept(serve: Serv
     assert told(ask(served, "u-1")) == 1
 
 
+@workflow.define
+async def chapters(ctx: Context, number: int) -> Any:
+    """Each update but the last begins another run."""
+    turned: list[bool] = []
+
+    @ctx.on_update("turn")
+    def turn() -> int:
+        turned.append(True)
+        return number
+
+    @ctx.on_update("read")
+    async def read() -> Any:
+        return await ctx.execute_activity(charge, number)
+
+    await ctx.wait_condition(lambda: turned)
+    ctx.continue_as_new(number + 1)
+
+
+def test_update_that_ends_its_run_is_answered_and_not_taken_up_by_the_next(serve: Serve) -> None:
+    served = serve(chapters)
+    served.start("chapters", 1)
+    (reply,) = update(served, "turn")
+    assert told(reply) == 1
+    (reply,) = update(served, "turn")
+    assert (reply.outcome, reply.status) == ("refused", "running")
+    assert "was taken up by a run that this one continues" in reply.reason
+    assert ask(served, "u-1").outcome == "refused"
+    (reply,) = update(served, "turn", id="u-2")
+    assert told(reply) == 2
+
+
+def test_update_under_way_is_told_when_its_run_is_continued(serve_live: Serve) -> None:
+    served = serve_live(chapters)
+    served.start("chapters", 1)
+    update(served, "read", to=ended_reply("q-1"))
+    replies = update(served, "turn", id="u-2", to=ended_reply("q-2"))
+    outcomes = {reply.request: (reply.outcome, reply.status) for reply in replies}
+    assert outcomes == {"q-1": ("failed", "continued"), "q-2": ("answered", "continued")}
+
+
 class Impatient(Guard):
     """Interrupts the next call when it is told to."""
 

@@ -52,7 +52,12 @@ class Updates:
                     if to is not None:
                         batch.reply(to, answers.rejected(to, cell, failure))
                     return f"update {request.update!r} was rejected: {failure.message}"
+            if to is not None:
+                # Before: a run that continues as another one in this turn tells those who wait for what it knows.
+                self._wait(cell, request.id, to)
             self._take(cell, "signals", request, batch, now_ms)
+            if to is None or not self._is_waiting(cell, to):
+                return ""
         if to is not None:
             self._tell(cell, request.id, to, batch)
         return ""
@@ -104,6 +109,10 @@ class Updates:
                 known = outcome_id is not None
                 batch.reply(to, (answers.accepted if known else answers.running)(to, cell))
             self._wait(cell, update_id, to)
+
+    def _is_waiting(self, cell: Cell, to: ReplyTo) -> bool:
+        """Whether this client has not been told yet. It waits no more."""
+        return self._waiters.get(cell.workflow_id, {}).pop(to.request, None) is not None
 
     def _wait(self, cell: Cell, update_id: str, to: ReplyTo) -> None:
         waiters = self._waiters.setdefault(cell.workflow_id, {})
