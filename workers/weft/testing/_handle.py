@@ -247,7 +247,7 @@ class Handle(Generic[Out_co]):
             if not cell.warm().updates.get(update_id):
                 return None
         reply = Reply("", "refused", head.run_id, head.status)
-        return outcome_of(owner.history(self.id), update_id, reply) or reply
+        return outcome_of(owner.chain(self.id), update_id, reply) or reply
 
     def _status(self) -> Status:
         return self._owner.head(self.id).status
