@@ -82,7 +82,7 @@ def test_trip_comes_through_a_crash_at_every_event() -> None:
     assert crash_everywhere(book_trip, TRIP, play=play) == BOOKED
 
 
-@pytest.mark.requirement("R3-15", "R3-16")
+@pytest.mark.requirement("R3-15", "R3-19")
 def test_departments_work_together_on_a_log(log: Log, namespace: str) -> None:
     """Each has its own topics, with its own partition count, and its own worker."""
     billing = f"{namespace}-billing"

@@ -11,7 +11,7 @@ import pytest
 
 from weft import activity, workflow
 from weft.activity import Retry
-from weft.errors import ChildWorkflowError, UsageError, WorkflowFailedError
+from weft.errors import ChildWorkflowError, Failure, UsageError, WorkflowFailedError
 from weft.records import ChildRetryScheduled
 from weft.testing import CrashError, Environment, Handle, StuckError, crash_everywhere
 
@@ -86,6 +86,80 @@ def test_children_come_through_a_crash_at_every_event() -> None:
     assert crash_everywhere(trying, 7) == "ConnectionError after 3"
     assert crash_everywhere(talking, "psst") == "psst PSST"
     assert crash_everywhere(generating, "box") == [3, 3]
+
+
+@workflow.define
+async def tidy(ctx: workflow.Context, name: str) -> str:
+    """Waits for long, and cleans up when it is cancelled."""
+    try:
+        await ctx.sleep(timedelta(days=1))
+    except asyncio.CancelledError:
+        async with ctx.cancel_scope(shield=True):
+            await ctx.execute_activity(weigh, f"{name} is tidied up")
+        raise
+    return name
+
+
+@workflow.define
+async def grouping(ctx: workflow.Context) -> list[str]:
+    """Children in a group, of which one fails; one against the clock; one that is shielded; the first of three."""
+    told: list[str] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in ("a", "b"):
+                group.create_task(_run(ctx, tidy.options(id=name), name))
+            group.create_task(_run(ctx, flaky.options(id="f"), 1))
+    except* ChildWorkflowError as errors:
+        told += [str(error.type) for error in errors.exceptions if isinstance(error, Failure)]
+    try:
+        async with asyncio.timeout(60):
+            await ctx.execute_child(tidy.options(id="t"), "t")
+    except TimeoutError:
+        told.append("too long")
+    kept = await ctx.start_child(packing.options(id="k"), "k")
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.shield(kept.result())
+    except TimeoutError:
+        told.append(f"shielded {await kept}")
+    racers = [ctx.execute_child(tidy.options(id=f"r{n}"), f"r{n}") for n in range(2)]
+    racers.append(ctx.execute_child(tidy.options(id="r2", timeout=30), "r2"))
+    done, pending = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+    told.append(f"{len(done)} of {len(racers)}")
+    for racer in pending:
+        racer.cancel()
+    told += [str(type(racer.exception()).__name__) for racer in done]
+    return told
+
+
+async def _run(ctx: workflow.Context, child: workflow.Child[Any, Any], value: object) -> Any:
+    return await ctx.execute_child(child, value)
+
+
+GROUPED = ["ConnectionError", "too long", "shielded 1", "1 of 3", "ChildWorkflowError"]
+
+
+def test_asyncio_with_children_comes_through_a_crash_at_every_event() -> None:
+    assert crash_everywhere(grouping) == GROUPED
+
+
+def test_children_that_are_not_waited_for_any_more_clean_up(env: Environment) -> None:
+    run = env.start(grouping)
+    assert run.result() == GROUPED
+    env.advance(1)
+    stands = {child.id: child.status for child in run.children}
+    assert stands == {
+        "a": "cancelled",
+        "b": "cancelled",
+        "f": "failed",
+        "t": "cancelled",
+        "k": "completed",
+        "r0": "cancelled",
+        "r1": "cancelled",
+        "r2": "timed_out",
+    }
+    tidied = [call.arguments[0] for call in env.calls(weigh) if call.workflow_id != "k"]
+    assert sorted(tidied) == [f"{name} is tidied up" for name in ("a", "b", "r0", "r1", "t")]
 
 
 _kept: list[str] = []

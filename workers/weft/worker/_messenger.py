@@ -47,6 +47,7 @@ TELLING = frozenset(
     {WorkflowStarted, ChildScheduled, ChildRestarted, ChildCancelRequested, SignalSent, *ENDINGS}
 )
 """Events that another workflow may have to hear of."""
+_FOR_OTHERS = frozenset({ScheduleChild, SendSignal})
 _OWN_ENDS = (WorkflowCompleted, WorkflowContinued, WorkflowFailed, WorkflowCancelled)
 """Ends that the run's code came to."""
 _ENDED_BY = {
@@ -73,7 +74,8 @@ class Messenger:
         return [
             (command, failure)
             for command in commands
-            if isinstance(command, ScheduleChild | SendSignal)
+            if type(command) in _FOR_OTHERS  # nearly none are
+            and isinstance(command, ScheduleChild | SendSignal)
             and (failure := self._refusal(command.namespace, command.workflow_id)) is not None
         ]
 

@@ -449,18 +449,21 @@ class Turn:
                 commands, self._payloads, workflow_id=cell.workflow_id, run_id=run.run_id
             )
             refused = [*refused, *too_large]
-        refused_ids = {number_of(command) for command, _ in refused}
         events, effects, _ = decide_commands(run, commands, now_ms=now_ms)
-        for command, event in zip(commands, events, strict=True):
-            is_told = not refused_ids or number_of(command) not in refused_ids
-            self._append(cell, event, batch, is_told=is_told)
+        if refused:
+            refused_ids = {number_of(command) for command, _ in refused}
+            effects = [effect for effect in effects if effect.activity_id not in refused_ids]
+            for command, event in zip(commands, events, strict=True):
+                is_told = number_of(command) not in refused_ids
+                self._append(cell, event, batch, is_told=is_told)
+        else:
+            for event in events:
+                self._append(cell, event, batch)
         for command in commands:
             if type(command) is PublishRecord and command.failure is None:
                 batch.publish(command)
         if run.ended:
             return ()
-        if refused:
-            effects = [effect for effect in effects if effect.activity_id not in refused_ids]
         for effect in effects:
             self._dispatch(cell, effect, batch)
         return refused
