@@ -47,6 +47,23 @@ async def guessing(ctx: workflow.Context) -> int:
 
 
 @workflow.define
+async def guessing_child(ctx: workflow.Context) -> int:
+    await ctx.sleep(1)
+    return await ctx.execute_child(echo, next(_count))
+
+
+@workflow.define
+async def guessing_signal(ctx: workflow.Context) -> None:
+    await ctx.sleep(1)
+    await ctx.signal("other", "word", next(_count))
+
+
+@workflow.define
+async def echo(ctx: workflow.Context, number: int) -> int:
+    return number
+
+
+@workflow.define
 async def deciding(ctx: workflow.Context) -> None:
     """The step is another one each time."""
     await ctx.sleep(1)
@@ -189,6 +206,8 @@ def test_history_with_payloads_in_a_store_is_to_be_downloaded_with_them() -> Non
     [
         (guessing, r'ScheduleActivity "weigh" with \["\d+"\]', r'ScheduleActivity "weigh" with'),
         (deciding, "(StartTimer|ScheduleActivity)", "(StartTimer|ScheduleActivity)"),
+        (guessing_child, r'StartChild "echo" with \d+', r'StartChild "echo" with \d+'),
+        (guessing_signal, r'SendSignal "word" with \d+', r'SendSignal "word" with \d+'),
         (returning, r"CompleteWorkflow with \d+", r"CompleteWorkflow with \d+"),
     ],
 )

@@ -18,15 +18,19 @@ from weft.core import (
     ContinueWorkflow,
     PublishRecord,
     ScheduleActivity,
+    ScheduleChild,
+    SendSignal,
 )
 from weft.errors import NondeterminismError, UsageError
 from weft.records import (
     COMMANDS,
     ActivityScheduled,
+    ChildScheduled,
     Event,
     HistoryEvent,
     Payload,
     RecordPublished,
+    SignalSent,
     UpdateCompleted,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -236,6 +240,14 @@ class _Judge(Machine):
                 _compare_payload(what, event, event.input, command.input)
         elif isinstance(command, PublishRecord) and isinstance(event, RecordPublished):
             _compare_record(command, event)
+        elif isinstance(command, ScheduleChild) and isinstance(event, ChildScheduled):
+            if (command.workflow, command.workflow_id) == (event.workflow, event.workflow_id):
+                what = f'StartChild "{event.workflow}" with'
+                _compare_payload(what, event, event.input, command.input)
+        elif isinstance(command, SendSignal) and isinstance(event, SignalSent):
+            if (command.name, command.workflow_id) == (event.name, event.workflow_id):
+                what = f'SendSignal "{event.name}" with'
+                _compare_payload(what, event, event.payload, command.payload)
         elif isinstance(command, CompleteUpdate) and isinstance(event, UpdateCompleted):
             if command.update_id == event.update_id:
                 what = f'CompleteUpdate "{event.update}" (ID {event.update_id}) with'
