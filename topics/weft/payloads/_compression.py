@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zstandard
-
 from weft.errors import PayloadDecodeError, UsageError
 from weft.payloads._codec import PayloadContext
 
@@ -30,6 +28,8 @@ class Compression:
         """The data, compressed; None when that is not smaller."""
         if len(data) <= self._above_bytes:
             return None
+        import zstandard  # noqa: PLC0415  # only for those who compress
+
         # One each time: a compressor serves one thread at a time.
         compressor = zstandard.ZstdCompressor(level=self._level, write_checksum=True)
         compressed = compressor.compress(data)
@@ -38,6 +38,8 @@ class Compression:
 
     def decode(self, data: bytes, context: PayloadContext) -> bytes:
         """The data as it was. Raises PayloadDecodeError for what would fill the memory, and what zstandard raises."""
+        import zstandard  # noqa: PLC0415  # only for those who compress
+
         size_bytes = zstandard.frame_content_size(data)
         if not 0 <= size_bytes <= _DECODED_BYTES_MAX:
             raise PayloadDecodeError(

@@ -15,9 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from weft.errors import PayloadDecodeError, UsageError
 from weft.payloads._codec import PayloadContext
 
@@ -36,6 +33,8 @@ class Encryption:
     name = "aes-gcm"
 
     def __init__(self, keys: Mapping[str, bytes], key_id: str = "") -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # only for those who encrypt
+
         for one, key in keys.items():
             if not _KEY_ID.fullmatch(one):
                 raise UsageError(
@@ -88,6 +87,8 @@ class Encryption:
 
     def decode(self, data: bytes, context: PayloadContext) -> bytes:
         """The data as it was. Raises PayloadDecodeError when the key is missing, and for what was changed or moved."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # only for those who encrypt
+
         cipher = self._ciphers.get(context.key_id)
         if cipher is None:
             raise PayloadDecodeError(
