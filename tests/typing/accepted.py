@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Generator
 from datetime import timedelta
-from typing import Any, TypedDict, assert_type
+from typing import Any, NoReturn, TypedDict, assert_type
 
 from pydantic import BaseModel
 
@@ -123,7 +123,21 @@ async def signals(ctx: workflow.Context) -> None:
     def progress(part: str) -> int:
         return len(part)
 
+    @ctx.on_update("add", validator=lambda value: None)
+    async def add(count: int) -> str:
+        return str(count)
+
+    @ctx.on_signal("paid")
+    async def paid(receipt: Receipt) -> None: ...
+
     assert_type(progress("x"), int)
+    assert_type(await add(1), str)
+    await ctx.publish("receipts", key="order-1", value=Receipt(1), headers={"kind": "receipt"})
+
+
+@workflow.define
+async def forever(ctx: workflow.Context, count: int) -> NoReturn:
+    ctx.continue_as_new(count + 1)
 
 
 async def ask_model(prompt: str) -> str:
@@ -160,6 +174,8 @@ async def clients(client: Client, order: Order) -> None:
     assert_type(await handle.query("progress"), Any)
     assert_type(await handle.query("progress", "part", hint=int | None), int | None)
     await handle.signal("paid", Receipt(1), hint=Receipt)
+    assert_type(await handle.update("add", 5, hint=str), str)
+    assert_type(await handle.update("add", 5), Any)
     note: Note = {"text": "t"}
     await client.start(noted, note)
 

@@ -70,6 +70,9 @@ async def signals(ctx: workflow.Context) -> None:
         receipt.euros  # wrong
     words: list[str] = ctx.history.results(count)  # wrong
     ctx.on_query(5)  # wrong
+    ctx.on_update("add", validator=5)  # wrong
+    await ctx.publish("receipts", key="order-1")  # wrong
+    await ctx.publish("receipts", key=5, value=Receipt(1))  # wrong
     del paid, words
 
 
@@ -86,7 +89,9 @@ async def clients(client: Client, order: Order) -> None:
     number: int = await handle.result()  # wrong
     other: int = await client.handle("order-1", fulfil).result()  # wrong
     progress: str = await handle.query("progress", hint=int)  # wrong
-    del text, number, other, progress
+    added: int = await handle.update("add", 5, hint=str)  # wrong
+    await handle.update("add", 5, wait="done")  # wrong
+    del text, number, other, progress, added
 
 
 def environments(env: Environment, order: Order) -> None:
