@@ -174,6 +174,7 @@ class Client:
         timeout: Duration | None = None,  # noqa: ASYNC109  # the run's, kept by its owner
         on_conflict: OnConflict = "fail",
         request_id: str | None = None,
+        version: str | None = None,
         confirm: bool = True,
         wait_s: float = WAIT_S,
     ) -> Handle[Any]:
@@ -181,8 +182,10 @@ class Client:
 
         `id` is generated when it is not given (from `request_id`, when there is one). `timeout` is the time that the
         whole run has. `on_conflict` says what to do when a run with this ID is open. Starting twice with one
-        `request_id` is one run. With `confirm=False` it returns as soon as the record is durable: a conflict then comes
-        out in `result()`.
+        `request_id` is one run. `version` is the one that it must have (`@workflow.define(version=...)`; default: the
+        newest that its worker has): without a worker for it, the run is blocked until one comes.
+
+        With `confirm=False` it returns as soon as the record is durable: a conflict then comes out in `result()`.
 
         Raises UsageError for a bad input or option, before anything is written (PayloadTooLargeError for an input that
         no record takes, without a payload store); AlreadyStartedError on a conflict; DeadlineError when nobody
@@ -196,6 +199,7 @@ class Client:
             timeout=timeout,
             on_conflict=on_conflict,
             request_id=request_id,
+            version=version,
         )
         session, address = self._session, start.address
         what = f"The start of workflow {address.workflow_id!r}"
@@ -248,6 +252,7 @@ class Client:
         timeout: Duration | None = None,  # noqa: ASYNC109  # the run's, kept by its owner
         on_conflict: OnConflict = "fail",
         request_id: str | None = None,
+        version: str | None = None,
         wait_s: float | None = None,
     ) -> Any:
         """Start a workflow and wait for its result, with one request and one reply. The options are those of `start`.
@@ -263,6 +268,7 @@ class Client:
             timeout=timeout,
             on_conflict=on_conflict,
             request_id=request_id,
+            version=version,
         )
         address = start.address
         await start.set_aside()

@@ -25,6 +25,7 @@ class StartOptions(TypedDict, total=False):
     timeout: Duration | None
     on_conflict: OnConflict
     request_id: str | None
+    version: str | None
 
 
 class Start:
@@ -40,6 +41,7 @@ class Start:
         "_session",
         "_timeout_ms",
         "_traceparent",
+        "_version",
         "address",
         "decode",
         "request_id",
@@ -55,6 +57,7 @@ class Start:
         timeout: Duration | None,
         on_conflict: OnConflict,
         request_id: str | None,
+        version: str | None = None,
     ) -> None:
         self._session = session
         self.decode: Callable[[Payload], Any]
@@ -79,6 +82,7 @@ class Start:
         )
         self._on_conflict = on_conflict
         self._traceparent = current_traceparent()
+        self._version = version or ""
         self.request_id = request_id or session.new_id()
         generated_id = request_id or session.host.token()
         self.address: Address = session.address(generated_id if id is None else id)
@@ -97,4 +101,5 @@ class Start:
             self._on_conflict,
             reply_to,
             self._traceparent,
+            self._version,
         )

@@ -257,7 +257,9 @@ def _deferred(run: Run, event: RecordDeferred) -> None:
     run.deferred.append(event)
 
 
-def _taken_up(run: Run, _event: WorkflowUnblocked | WorkflowResumed) -> None:
+def _taken_up(run: Run, event: WorkflowUnblocked | WorkflowResumed) -> None:
+    if isinstance(event, WorkflowUnblocked) and event.version:
+        run.version = event.version
     run.status = "running"
     run.reason = run.cancel_reason
     run.deferred = []

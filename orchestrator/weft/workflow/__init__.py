@@ -16,6 +16,7 @@ from weft.workflow._machine import ACTIVATIONS, Machine
 from weft.workflow._questions import OpenQuestion, Questions
 from weft.workflow._saga import Saga
 from weft.workflow._scope import CancelScope
+from weft.workflow._versions import Workflows, workflows_of
 
 __all__ = [
     "ACTIVATIONS",
@@ -37,6 +38,7 @@ __all__ = [
     "Workflow",
     "WorkflowInfo",
     "WorkflowLogger",
+    "Workflows",
     "child",
     "define",
     "leave_loop",
@@ -44,4 +46,5 @@ __all__ = [
     "unguarded",
     "when_all",
     "when_any",
+    "workflows_of",
 ]

@@ -100,7 +100,7 @@ class BaseContext:
             self._machine.workflow_id,
             started.run_id,
             started.workflow,
-            started.version,
+            self._machine.workflow.version,
             datetime.fromtimestamp(started.time_ms / 1000, UTC),
             ParentInfo(parent.namespace, parent.workflow_id, parent.run_id) if parent else None,
             started.continued_from,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+_VERSION_LENGTH_MAX = 100
 Out_co = TypeVar("Out_co", covariant=True)
 
 
@@ -34,7 +36,7 @@ class Workflow(Generic[In, Out_co]):
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name
-        self.version = version
+        self.version = _checked_version(version, name)
         self.is_generator = inspect.isgeneratorfunction(function)
         if not self.is_generator and not inspect.iscoroutinefunction(function):
             raise UsageError(
@@ -108,6 +110,14 @@ class Workflow(Generic[In, Out_co]):
     def make_context(self, machine: Machine) -> BaseContext:
         """What the function is given first."""
         return GeneratorContext(machine) if self.is_generator else Context(machine)
+
+
+def _checked_version(version: str, name: str) -> str:
+    if len(version) > _VERSION_LENGTH_MAX or not (version.isprintable() or not version):
+        raise UsageError(
+            f"workflow {name}: a version has at most {_VERSION_LENGTH_MAX} printable characters, not {version[:200]!r}"
+        )
+    return version
 
 
 def _input_parameter(function: Callable[..., Any], name: str) -> str:

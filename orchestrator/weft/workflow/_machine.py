@@ -630,6 +630,7 @@ class Machine:
         self.run_id = event.run_id
         self.loop.seed(event.run_id)
         self.custom_status = event.custom_status
+        self.status_on_log = (event.custom_status, event.custom_status)
         self._opening, self._carried_left = event, event.carried_count
         if not self._carried_left:
             self._begin()

@@ -40,7 +40,7 @@ from weft.topics import OUTPUT_BYTES_MAX
 from weft.workflow import Context, Workflow, _machine
 
 
-@workflow.define(name="fulfil")
+@workflow.define(name="fulfil", version="2")
 async def other_fulfil(ctx: Context, cents: int) -> Any:
     """As a careless deployment has it: it ships before it charges."""
     await ctx.execute_activity(ship, cents)

@@ -360,7 +360,12 @@ class RecordDeferred(HistoryEvent, frozen=True):
 
 
 class WorkflowUnblocked(HistoryEvent, frozen=True):
-    """A worker with fitting code took the run up again; the deferred records follow as ordinary events."""
+    """A worker with fitting code took the run up again; the deferred records follow as ordinary events.
+
+    With a `version`, of which the run is from now on: it had none, and its code had not begun.
+    """
+
+    version: str = ""
 
 
 # A suspended run: an operator holds it, so what comes in is kept as well.

@@ -37,6 +37,8 @@ class StartWorkflow(_SignalsRecord, frozen=True, tag="start"):
     reply_to: ReplyTo | None = None
     traceparent: str = ""
     """The span that it was started in, as W3C Trace Context has it."""
+    version: str = ""
+    """The version of its code that it must have; without one it gets the newest."""
     v: Literal[1] = 1
 
 

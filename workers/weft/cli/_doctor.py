@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import typer
 
 from weft.cli._context import Common, command
 from weft.cli._load_shares import Sample, hot_keys, skewed
+from weft.client import Client, WorkflowSummary
 from weft.codec import decode_claim
 from weft.log import FROM_START, Admin, Log, last
 from weft.topics import Namespace, catalogue, check, partition_count, queues
@@ -20,6 +22,7 @@ Level = Literal["ok", "warning", "error"]
 _SAMPLE_MAX = 2000
 """The newest records of each partition that are looked at."""
 _READ_TIMEOUT_S = 10.0
+_REASON_MAX = 300
 _RECENT_S = 3600.0
 _MARKS: dict[Level, str] = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -66,6 +69,7 @@ def _findings(log: Log, admin: Admin, namespace: Namespace) -> Iterator[Finding]
         return
     yield Finding("ok", f"{len(specs)} topics with {count} partitions each")
     yield from _owners(log, namespace, count)
+    yield from _blocked(log, namespace)
     for topic, whose in ((namespace.signals, "signals"), (namespace.results, "results")):
         yield from _load(_sample(log, topic, count), whose)
     yield from _dead_letters(log, namespace, count)
@@ -95,6 +99,28 @@ def _owners(log: Log, namespace: Namespace, count: int) -> Iterator[Finding]:
         yield Finding(
             "ok",
             f"{len(owner_by_partition)} partitions were last claimed by {len(owners)} workers: {', '.join(owners)}",
+        )
+
+
+def _blocked(log: Log, namespace: Namespace) -> Iterator[Finding]:
+    """Workflows whose code cannot go on, together where they are of one name and version."""
+
+    async def blocked() -> list[WorkflowSummary]:
+        async with Client(log, namespace=namespace.name) as client:
+            return await client.list("blocked")
+
+    found: dict[tuple[str, str], list[WorkflowSummary]] = {}
+    for one in asyncio.run(blocked()):
+        found.setdefault((one.workflow, one.version), []).append(one)
+    if not found:
+        yield Finding("ok", "no workflow is blocked")
+    for (workflow, version), summaries in sorted(found.items()):
+        what = f"{workflow} in version {version}" if version else workflow
+        first = summaries[0]
+        yield Finding(
+            "warning",
+            f"{len(summaries)} runs of {what} are blocked, such as {first.workflow_id!r}: {first.reason[:_REASON_MAX]}",
+            "`weft list --status blocked` lists them.",
         )
 
 

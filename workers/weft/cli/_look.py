@@ -92,7 +92,7 @@ async def list_workflows(
 def _summary_row(one: WorkflowSummary) -> tuple[object, ...]:
     return (
         one.workflow_id,
-        one.workflow,
+        f"{one.workflow} {one.version}".rstrip(),
         one.status,
         one.created,
         one.updated,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.cli._context import Common, command
 from weft.cli._load import load
 from weft.errors import NondeterminismError
-from weft.workflow import Workflow
+from weft.workflow import Workflows
 
 if TYPE_CHECKING:
     from weft.testing import History
@@ -61,7 +61,7 @@ def replay(
     """Replay recorded histories against the present code; exit status 1 when one does not fit."""
     from weft.testing import read_histories  # noqa: PLC0415  # workers need no test kit
 
-    known = {one.name: one for target in workflows for one in load(target).workflows}
+    known = Workflows(one for target in workflows for one in load(target).workflows)
     replayed = list(_replayed(read_histories(files), known))
     differing_count = sum(not one.fits for one in replayed)
     if common.output.as_json:
@@ -74,9 +74,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def _replayed(
-    histories: Iterator[History], known: dict[str, Workflow[Any, Any]]
-) -> Iterator[_Replayed]:
+def _replayed(histories: Iterator[History], known: Workflows) -> Iterator[_Replayed]:
     from weft.testing import check  # noqa: PLC0415  # workers need no test kit
 
     for history in histories:

@@ -52,6 +52,10 @@ async def start(
         str | None,
         typer.Option("--request-id", help="Starting twice with one request ID is one run."),
     ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="The version that it must have (default: the newest)."),
+    ] = None,
 ) -> None:
     """Start a workflow."""
     value = json_value(input, "--input")
@@ -64,6 +68,7 @@ async def start(
             timeout=limit,
             on_conflict=on_conflict,
             request_id=request_id,
+            version=version,
         )
         started = {"workflow_id": handle.id, "run_id": handle.run_id}
         text = f"started {handle.id}, run {handle.run_id}"

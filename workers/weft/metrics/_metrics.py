@@ -54,6 +54,12 @@ class WorkerMetrics:
             ["status"],
             registry=self.registry,
         )
+        self.workflows_unmatched = Gauge(
+            "weft_workflows_unmatched",
+            "Open runs whose workflow this worker does not have in their version: blocked once their code is needed",
+            ["workflow", "version"],
+            registry=self.registry,
+        )
         self.partitions = Gauge(
             "weft_partitions", "Partitions that are owned and served", registry=self.registry
         )

@@ -42,7 +42,7 @@ from weft.testing._owner import ASKED_BY, NAMESPACE, Owner
 from weft.testing._published import Published
 from weft.testing._replay import History, check
 from weft.topics import Namespace
-from weft.workflow import Child, Machine, Workflow
+from weft.workflow import Child, Machine, Workflow, Workflows
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -90,7 +90,7 @@ class Environment:
             self._refuse,
         )
         self._children = FakeChildren(self._loop, lambda: self.now, self._tell, self._refuse)
-        self._workflows: dict[str, Workflow[Any, Any]] = {}
+        self._workflows = Workflows()
         self._owners: dict[str, Owner] = {}
         """By namespace; made when something is sent there."""
         self._owners_by_run: dict[str, Owner] = {}
@@ -101,7 +101,7 @@ class Environment:
         self._observers = [*observers, *([HookObserver(hooks)] if hooks is not None else [])]
         self._owner = self._owner_of(NAMESPACE.name)
         self._replay_check = replay_check
-        self._originals: dict[str, Workflow[Any, Any]] = {}
+        self._originals = Workflows()
         self._machines: dict[str, Machine] = {}
         """By run ID, those whose code ran last."""
         self._next_check: dict[str, int] = {}
@@ -170,7 +170,12 @@ class Environment:
         data = self._owner.payloads.encode(plain, workflow_id)
         timeout_ms = round(_seconds(timeout, "timeout") * 1000) if timeout is not None else 0
         record = StartWorkflow(
-            workflow.name, self._request_id(), data, timeout_ms, reply_to=ASKED_BY
+            workflow.name,
+            self._request_id(),
+            data,
+            timeout_ms,
+            reply_to=ASKED_BY,
+            version=workflow.version,
         )
         reply = self._request(self._owner, workflow_id, record)
         if reply.outcome == "conflict":
@@ -229,7 +234,8 @@ class Environment:
     def handle(self, id: str, *, namespace: str = "") -> Handle[Any]:
         """A workflow that is there, such as a child. Raises UnknownWorkflowError when none is."""
         owner = self._owner_of(namespace or NAMESPACE.name)
-        return Handle(self, self._original(owner.head(id).workflow), id, owner)
+        head = owner.head(id)
+        return Handle(self, self._original(head.workflow, head.version), id, owner)
 
     def advance(self, duration: Duration) -> None:
         """Let time pass, and everything happen that happens in it."""
@@ -258,9 +264,19 @@ class Environment:
         self._raise_error()
 
     def deploy(self, *workflows: Workflow[Any, Any]) -> None:
-        """Crash, and go on with other code: definitions take the place of those of the same name."""
+        """Crash, and go on with other code: definitions take the place of those of the same name and version.
+
+        Other versions stay: runs go on with the one that they started with. `withdraw` takes one away.
+        """
         for workflow in workflows:
             self._know(workflow)
+        self.crash()
+
+    def withdraw(self, *workflows: Workflow[Any, Any]) -> None:
+        """Crash, and go on without these definitions: runs of their versions are blocked until they are deployed."""
+        for workflow in workflows:
+            self._originals.remove(workflow)
+            self._workflows.remove(workflow)
         self.crash()
 
     # What handles do.
@@ -341,20 +357,18 @@ class Environment:
         if error is not None:
             raise error
 
-    def _original(self, workflow: str) -> Workflow[Any, Any]:
-        """The definition under this name."""
-        return self._originals[workflow]
+    def _original(self, workflow: str, version: str) -> Workflow[Any, Any]:
+        """The definition under this name and version."""
+        return self._originals.find(workflow, version) or self._originals[workflow]
 
     # What the world does.
 
     def _know(self, workflow: Workflow[Any, Any]) -> None:
-        self._originals[workflow.name] = workflow
-        self._workflows[workflow.name] = _Watched(
-            workflow, self._fakes, self._know_child, self._machines
-        )
+        self._originals.add(workflow)
+        self._workflows.add(_Watched(workflow, self._fakes, self._know_child, self._machines))
 
     def _know_child(self, workflow: Workflow[Any, Any]) -> None:
-        if workflow.name not in self._originals:
+        if all(one.version != workflow.version for one in self._originals.versions(workflow.name)):
             self._know(workflow)
 
     def _owner_of(self, namespace: str) -> Owner:

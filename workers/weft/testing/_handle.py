@@ -125,7 +125,8 @@ class Handle(Generic[Out_co]):
     @property
     def untaken_signals(self) -> list[str]:
         """The names of signals that came and that the code has not received (so far)."""
-        workflow = self._environment._original(self._workflow.name)
+        version = self._owner.head(self.id).version
+        workflow = self._environment._original(self._workflow.name, version)
         return untaken_signals(History.of(self.id, self.history), workflow)
 
     @property

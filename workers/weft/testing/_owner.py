@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -40,7 +40,7 @@ from weft.testing._published import Published
 from weft.testing._published import published as read_published
 from weft.topics import Namespace
 from weft.worker import Batch, Directory, Partition
-from weft.workflow import Workflow
+from weft.workflow import Workflows
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -77,7 +77,7 @@ class Owner:
         committed: Callable[[Sequence[str]], None],
         lost: Callable[[], None],
         post: Callable[[str, str, bytes], None],
-        workflows: dict[str, Workflow[Any, Any]],
+        workflows: Workflows,
         published: list[Published],
         codecs: PayloadCodecs,
         namespace: Namespace = NAMESPACE,

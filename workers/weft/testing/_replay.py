@@ -37,8 +37,9 @@ from weft.records import (
     WorkflowContinued,
     WorkflowFailed,
     WorkflowStarted,
+    WorkflowUnblocked,
 )
-from weft.workflow import Machine, Workflow
+from weft.workflow import Machine, Workflow, Workflows, workflows_of
 
 _ANSWERS = (*COMMANDS, WorkflowCompleted, WorkflowContinued, WorkflowFailed, WorkflowCancelled)
 """The events that stand for what the code asked for."""
@@ -121,10 +122,10 @@ def replay(
     a workflow that is not given, and when there is no history at all.
     """
     workflows = [workflow] if isinstance(workflow, Workflow) else list(workflow)
-    by_name = {one.name: one for one in workflows}
+    known = Workflows(workflows)
     count = 0
     for history in read_histories(histories):
-        check(history, by_name)
+        check(history, known)
         count += 1
     return count
 
@@ -167,12 +168,7 @@ def check(
 
     Raises NondeterminismError, UsageError.
     """
-    workflow = workflows.get(history.workflow)
-    if workflow is None:
-        known = ", ".join(sorted(workflows)) or "none"
-        raise UsageError(
-            f"{_who(history)} is of workflow {history.workflow!r}, which is not there (there is: {known})."
-        )
+    workflow = _definition_of(history, workflows_of(workflows))
     if any(sealed_field(event) for event in history.events) and not is_same_code:
         raise UsageError(
             f"{_who(history)} holds encoded payloads, or references to a payload store: download it anew with "
@@ -203,6 +199,24 @@ def check(
         ) from error
     finally:
         machine.close()
+
+
+def _definition_of(history: History, workflows: Workflows) -> Workflow[Any, Any]:
+    """What its run is driven by. Raises UsageError when that is not there."""
+    events = history.events
+    given = (event.version for event in events if isinstance(event, WorkflowUnblocked))
+    version = next(filter(None, given), getattr(events[0], "version", ""))
+    workflow = workflows.find(history.workflow, version)
+    if workflow is not None:
+        return workflow
+    what = f"{_who(history)} is of workflow {history.workflow!r}"
+    versions = ", ".join(repr(one.version) for one in workflows.versions(history.workflow))
+    if versions:
+        raise UsageError(
+            f"{what} in version {version!r}, which is not there (there is: {versions})."
+        )
+    known = ", ".join(sorted(workflows)) or "none"
+    raise UsageError(f"{what}, which is not there (there is: {known}).")
 
 
 def untaken_signals(history: History, workflow: Workflow[Any, Any]) -> list[str]:

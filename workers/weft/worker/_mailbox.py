@@ -80,6 +80,7 @@ class Mailbox:
             now_ms,
             parent=message.parent,
             version=message.version,
+            is_version_required=message.is_version_required,
         )
 
     def _stop(self, workflow_id: str, message: StopChild, batch: Batch, now_ms: int) -> None:

@@ -8,6 +8,7 @@ partitions' memory, take a new producer, and read back from the log what really 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -56,6 +57,8 @@ _FENCED_MAX = 20
 _RECOVERY_PAUSE_S = 0.2
 _FULL_PAUSE_S = 1.0
 _REPORT_S = 0.5
+_UNMATCHED_MAX = 100
+_LABEL_LENGTH_MAX = 100
 
 
 class PartitionOwner:
@@ -524,6 +527,7 @@ class PartitionOwner:
         for status in STATUSES:
             count = sum(partition.statuses[status] for partition in partitions)
             self._metrics.runs.labels(status).set(count)
+        self._report_unmatched(partitions)
         for partition in partitions:
             partition.report(self._metrics)
         self._metrics.history_events_max.set(
@@ -532,6 +536,14 @@ class PartitionOwner:
         self._metrics.history_bytes_max.set(
             max((partition.long.bytes_max for partition in partitions), default=0)
         )
+
+    def _report_unmatched(self, partitions: Sequence[Partition]) -> None:
+        """A start may name anything: of names and versions only so many are shown, and only so much of each."""
+        runs = Counter(one for partition in partitions for one in partition.unmatched.values())
+        gauge = self._metrics.workflows_unmatched
+        gauge.clear()
+        for (workflow, version), count in runs.most_common(_UNMATCHED_MAX):
+            gauge.labels(workflow[:_LABEL_LENGTH_MAX], version[:_LABEL_LENGTH_MAX]).set(count)
 
 
 def _is_mendable(error: LogError) -> bool:

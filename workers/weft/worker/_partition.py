@@ -8,6 +8,7 @@ truth.
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping
 from itertools import islice
@@ -68,6 +69,8 @@ from weft.worker._updates import Updates
 from weft.worker._watch import NOT_WAITED_FOR, AttemptWatch
 from weft.workflow import UNGUARDED, Guard, Workflow
 
+logger = logging.getLogger("weft.worker")
+
 WAITERS_MAX = 1000
 """Clients that one workflow remembers as waiting: those that gave up are not told apart from those that wait."""
 
@@ -104,6 +107,9 @@ class Partition:
         """How many workflows there are, by status."""
         self.dropped: Counter[str] = Counter()
         """Records that changed nothing, by reason, since the owner last asked."""
+        self.unmatched: dict[str, tuple[str, str]] = {}
+        """Workflow and version of open runs that are not here, by workflow ID: they are blocked when their code is
+        needed."""
         self.lost: Counter[str] = Counter()
         """Leased attempts that were lost with their workers, by reason."""
         self._watch = AttemptWatch(number)
@@ -136,7 +142,13 @@ class Partition:
         self._grown_bytes = 0
         """How much more the changed states will take than the batch knows."""
         self._rebuild = Rebuild(
-            namespace, number, self.cells, self._shelf, self._watch.progress, self.long
+            namespace,
+            number,
+            self.cells,
+            self._shelf,
+            self._watch.progress,
+            self.long,
+            workflows=self._turn.workflows,
         )
         self.intake = Intake(self, number, namespace=namespace, partition_count=partition_count)
 
@@ -161,6 +173,11 @@ class Partition:
         rebuilt = self._rebuild.done()
         self.statuses.update(rebuilt.statuses)
         self._to_try = rebuilt.blocked
+        self.unmatched = rebuilt.unmatched
+        for (workflow, version), count in Counter(rebuilt.unmatched.values()).items():
+            logger.warning(
+                "%s runs wait for code: %s", count, self._turn.workflows.problem(workflow, version)
+            )
         self._clock = rebuilt.clock
         self.cells.shed(self._may_cool)
 
@@ -275,6 +292,7 @@ class Partition:
             batch.state(self.number, cell.key, cell.encode_head())
             cell.planned_bytes = 0
             self._count(cell, cell.status)
+            self._note_unmatched(cell)
             if is_busy:
                 self._watch.settle(cell, batch)
             if cell.largest_bytes or self.long.knows(cell.workflow_id):
@@ -299,6 +317,17 @@ class Partition:
             self._shelf.note(workflow_id, offset)
         elif activity_id_of(number) is None:
             self._shelf.note_page(workflow_id, int(number), offset)
+
+    def _note_unmatched(self, cell: Cell) -> None:
+        run = cell.run
+        if (
+            run is not None
+            and not run.ended
+            and self._turn.workflows.find(run.workflow, run.version) is None
+        ):
+            self.unmatched[cell.workflow_id] = (run.workflow, run.version)
+        elif self.unmatched:
+            self.unmatched.pop(cell.workflow_id, None)
 
     def _may_cool(self, cell: Cell) -> bool:
         return self._may_leave(cell) and not self.long.knows(cell.workflow_id)
@@ -400,6 +429,7 @@ class Partition:
         *,
         parent: Caller | None = None,
         version: str = "",
+        is_version_required: bool = False,
     ) -> None:
         """A new run, after the one before it, if there was one, has ended. `version` is the one that is wanted."""
         # Who waits for the former run must not get the result of the next.
@@ -413,7 +443,11 @@ class Partition:
         decision = decide_start(
             request,
             run_id=self._host.token(),
-            version=self._turn.version_of(request.workflow, version),
+            version=self._turn.workflows.chosen(
+                request.workflow,
+                version or request.version,
+                is_required=is_version_required or bool(request.version),
+            ),
             now_ms=now_ms,
             parent=parent,
         )
@@ -448,6 +482,7 @@ class Partition:
         self._remove_payloads(cell, batch)
         batch.state(self.number, cell.key, None)
         self._dirty.pop(cell.workflow_id, None)
+        self.unmatched.pop(cell.workflow_id, None)
         self._count(cell, None)
         cell.close()
         del self.cells[cell.workflow_id]
@@ -589,6 +624,7 @@ class Partition:
             self._touch(cell)
         for event in deferred:
             self._take_up(cell, event.source, event.record, batch, now_ms)
+        self._note_unmatched(cell)
         return cell.status != "blocked"
 
     def take(self, cell: Cell, source: str, record: Input, batch: Batch, now_ms: int) -> None:

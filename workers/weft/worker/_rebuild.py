@@ -18,6 +18,7 @@ from weft.worker._cells import Cells
 from weft.worker._long import LongHistories
 from weft.worker._progress import ProgressBook, activity_id_of
 from weft.worker._shelf import Brief, Shelf, ShelvedPage, brief_of, shelved
+from weft.workflow import Workflows
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class Rebuilt:
     clock: list[tuple[int, str]] = field(default_factory=list)
     """A heap of (due time, workflow ID)."""
     blocked: deque[str] = field(default_factory=deque)
+    unmatched: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Workflow and version of open runs that this worker's code cannot drive, by workflow ID; where memory is bounded,
+    such a run is known once something happens to it."""
 
 
 class Rebuild:
@@ -44,12 +48,15 @@ class Rebuild:
         shelf: Shelf | None,
         progress: ProgressBook,
         long: LongHistories,
+        *,
+        workflows: Workflows,
     ) -> None:
         self._state = f"{namespace.state}-{number}"
         self._cells = cells
         self._shelf = shelf
         self._progress = progress
         self._long = long
+        self._workflows = workflows
         self._pages: dict[str, dict[tuple[str, int], Page]] = {}
         self._shelved_pages: dict[str, dict[tuple[str, int], ShelvedPage]] = {}
         """Instead of the pages, where memory is bounded."""
@@ -86,6 +93,9 @@ class Rebuild:
         for workflow_id, encoded in self._cells.cold():
             head = self._checked_head(workflow_id, encoded)
             self._note(workflow_id, head, rebuilt)
+            is_known = self._workflows.find(head.workflow, head.version) is not None
+            if head.status not in ENDED and not is_known:
+                rebuilt.unmatched[workflow_id] = (head.workflow, head.version)
             if head.page_count and self._shelf is None:
                 self._give_pages(self._cells[workflow_id], head)
             elif head.page_count:

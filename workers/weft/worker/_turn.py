@@ -69,12 +69,12 @@ from weft.worker._next_run import CONTINUES_MAX, opening_after, opening_of, unne
 from weft.worker._publisher import Publisher
 from weft.worker._sealing import readable, sealed, sealed_status
 from weft.worker._watch import GIVES_UP, AttemptWatch
-from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow
+from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow, workflows_of
 
 logger = logging.getLogger("weft.worker")
 
 _NAME_LENGTH_MAX = 255
-"""Of a workflow's name in a reason: a start may name anything, of any length."""
+"""Of the type of an error that user code gives."""
 _REASON_LENGTH_MAX = 8000
 """A reason stands in a head twice and comes from user code, and a head must fit its topic."""
 _TEXT_LENGTH_MAX = 7000
@@ -121,11 +121,7 @@ class Turn:
         self._watch = watch
         self._partition = partition
         self._namespace = namespace
-        self._workflows = workflows
-
-    def version_of(self, workflow: str, _wanted: str = "") -> str:
-        definition = self._workflows.get(workflow)
-        return definition.version if definition else ""
+        self.workflows = workflows_of(workflows)
 
     def start(self, cell: Cell, decision: Decision, batch: Batch) -> None:
         """The first turn of a new run. A workflow that this worker does not know starts blocked."""
@@ -138,11 +134,12 @@ class Turn:
         """Append what a new run begins with, and let its code begin."""
         for event in opening:
             self._append(cell, event, batch)
-        problem = self._unknown(_run(cell).workflow)
+        run = _run(cell)
+        problem = self.workflows.problem(run.workflow, run.version)
         if problem:
             self._block(cell, problem, batch, opening[0].time_ms, "", None)
             return
-        cell.machine = self._new_machine(cell, _run(cell).workflow)
+        cell.machine = self._new_machine(cell)
         self._wake(cell, opening, batch, now_ms=opening[0].time_ms)
         self.count += 1
 
@@ -177,7 +174,7 @@ class Turn:
             run,
             continued,
             machine.unconsumed(),
-            version=self.version_of(run.workflow),
+            version=self.workflows.chosen(run.workflow, ""),
             custom_status=cell.custom_status,
         )
         self._watch.settle(cell, batch)
@@ -252,16 +249,19 @@ class Turn:
         history = cell.history()
         opening = opening_of(history)
         never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history[len(opening) :])
-        problem = self._unknown(run.workflow) if never_ran else self._drive(cell)
+        # Nobody knew it when it began, if it has no version: now it gets the newest.
+        version = run.version or (self.workflows.chosen(run.workflow, "") if never_ran else "")
+        problem = self.workflows.problem(run.workflow, version) if never_ran else self._drive(cell)
         if problem:
             if _writable(problem) != run.reason:
                 # Other code, other trouble: who mends it must not read of the last one's.
                 self._block(cell, problem, batch, now_ms, "", None)
             return ()
         deferred = run.deferred
-        self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms), batch)
+        given = "" if run.version else version
+        self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms, given), batch)
         if never_ran:
-            cell.machine = self._new_machine(cell, run.workflow)
+            cell.machine = self._new_machine(cell)
             self._wake(cell, opening, batch, now_ms=now_ms)
             self._follow(cell, batch)
         return deferred
@@ -376,14 +376,17 @@ class Turn:
         return next_due_ms(run)
 
     def _brings_activities(self, cell: Cell) -> bool:
-        definition = self._workflows.get(_run(cell).workflow)
+        definition = self.workflows.find(_run(cell).workflow, _run(cell).version)
         return definition is not None and definition.brings_activities
 
-    def _new_machine(self, cell: Cell, workflow: str) -> Machine:
+    def _new_machine(self, cell: Cell) -> Machine:
+        run = _run(cell)
+        definition = self.workflows.find(run.workflow, run.version)
+        assert definition is not None, "it was looked for before"
         decode = partial(self._payloads.decode, workflow_id=cell.workflow_id)
         place = partial(self._publisher.place, cell.workflow_id)
         return Machine(
-            self._workflows[workflow],
+            definition,
             cell.workflow_id,
             self._guard,
             decode,
@@ -508,10 +511,10 @@ class Turn:
     def _drive(self, cell: Cell) -> str:
         """Bring the code to where the history ends; the reason when that cannot be."""
         run = _run(cell)
-        problem = self._unknown(run.workflow)
+        problem = self.workflows.problem(run.workflow, run.version)
         if problem:
             return problem
-        machine = self._new_machine(cell, run.workflow)
+        machine = self._new_machine(cell)
         try:
             machine.replay(cell.history())
         except NondeterminismError as error:
@@ -523,15 +526,6 @@ class Turn:
             return reason
         cell.machine = machine
         return ""
-
-    def _unknown(self, workflow: str) -> str:
-        if workflow in self._workflows:
-            return ""
-        known = ", ".join(sorted(self._workflows)) or "none"
-        return (
-            f"This worker has no workflow {workflow[:_NAME_LENGTH_MAX]!r} (it has: {known}). "
-            "Deploy a worker that has it; the run continues by itself then."
-        )
 
     def _block(
         self, cell: Cell, reason: str, batch: Batch, now_ms: int, source: str, record: object

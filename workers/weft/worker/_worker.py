@@ -24,7 +24,7 @@ from weft.worker._inline import InlineRunner
 from weft.worker._instance import InstanceSlot
 from weft.worker._owner import PartitionOwner
 from weft.worker._topic_watch import TopicWatch
-from weft.workflow import Workflow
+from weft.workflow import Workflow, Workflows
 
 logger = logging.getLogger("weft.worker")
 
@@ -94,7 +94,7 @@ class Worker:
         self._log = log
         self._host = host
         self._namespace = Namespace(namespace)
-        self._workflows = _by_name("workflow", workflows)
+        self._workflows = Workflows(workflows)
         self._activities = _by_name("activity", activities)
         self._queues = (
             tuple(queues) if queues is not None else _queues_of(self._activities.values())
@@ -124,13 +124,14 @@ class Worker:
             )
 
     def add_workflow(self, workflow: Workflow[Any, Any]) -> None:
-        """From now on it has this one too, in place of any other of the name. Raises UsageError if it has none so far.
+        """From now on it has this one too, in place of any other of its name and version.
 
-        A worker without any workflow is no member of the group that serves them.
+        Raises UsageError if it has none so far: a worker without any workflow is no member of the group that serves
+        them.
         """
         if not self._workflows:
             raise UsageError("a worker that was made without a workflow cannot be given one")
-        self._workflows[workflow.name] = workflow
+        self._workflows.add(workflow)
 
     def add_activity(self, activity: Activity[..., Any]) -> None:
         """From now on, while it runs, it runs this inline activity too, in place of any other of the name."""
