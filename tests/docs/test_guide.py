@@ -251,6 +251,13 @@ def _before(module: Any, env: Environment) -> None:
     assert run.result() == ["a lamp charged", "a lamp shipped"]
 
 
+@plays("versions")
+def _versions(module: Any, env: Environment) -> None:
+    env.deploy(module.fulfil_1, module.fulfil_2)
+    assert env.start(module.fulfil_1, "a lamp").result() == "a lamp by hand"
+    assert env.start(module.fulfil_2, "a lamp").result() == "a lamp by robot"
+
+
 @plays("after")
 def _after(module: Any, env: Environment) -> None:
     old = env.start(load("before").fulfil, "a lamp")
