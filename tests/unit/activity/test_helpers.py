@@ -284,6 +284,26 @@ def test_human_activity_fails_once_when_nobody_answers_in_time(env: Environment)
     assert str(failed(lambda: ask(InteractionRequest("Delete it?")))) == text.format("hitl-1")
 
 
+@pytest.mark.requirement("R1-21")
+def test_human_activity_asks_the_same_question_again_when_its_worker_has_died() -> None:
+    """Each worker has a manager of its own: what was open in the first is gone with it."""
+
+    async def attempt(number: int) -> tuple[str, InteractionResponse]:
+        manager = Manager()
+        info = activity.ActivityInfo("w-1", "r-1", "publish", "ask", 4, number)
+        token = activity.current.set(info)
+        asked = asyncio.create_task(human_activity(manager)(InteractionRequest("Delete it?")))
+        activity.current.reset(token)
+        await asyncio.sleep(0)
+        (question,) = manager.open
+        manager.respond(question.id, APPROVE)
+        return question.id, await asked
+
+    questions = [asyncio.run(attempt(number)) for number in (1, 2)]
+    assert [question for question, _ in questions] == ["w-1/r-1/4"] * 2
+    assert questions[1][1].decision == "approve"
+
+
 def test_human_activity_waits_longer_than_other_activities_do() -> None:
     ask = human_activity(Manager(), name="ask_the_boss")
     assert ask.name == "ask_the_boss"
