@@ -95,6 +95,7 @@ class AttemptRunner:
     ) -> None:
         self._payloads = payloads or Payloads("default", host=host)
         self._known = {name: _Known(activity, metrics) for name, activity in activities.items()}
+        self._added: dict[str, Activity[..., Any]] = {}
         self._metrics = metrics
         self._running = metrics.activities_running
         self._threads = ActivityThreads(threads_max, host)
@@ -107,10 +108,18 @@ class AttemptRunner:
         return self._threads.is_stuck
 
     def add(self, activity: Activity[..., Any]) -> None:
-        """From now on it has this one too, in place of any other of the name. From any thread."""
-        known = self._known.get(activity.name)
-        if known is None or known.activity.function is not activity.function:
-            self._known[activity.name] = _Known(activity, self._metrics)
+        """From now on it has this one too, in place of any other of the name.
+
+        From any thread, and from within a workflow's code, which may not do what its metrics do: they are looked up
+        when it is first run.
+        """
+        self._added[activity.name] = activity
+
+    def _known_as(self, name: str) -> _Known | None:
+        known, added = self._known.get(name), self._added.get(name)
+        if added is not None and (known is None or known.activity.function is not added.function):
+            known = self._known[name] = _Known(added, self._metrics)
+        return known
 
     def makes_checkpoint(self, activity: str) -> bool:
         """Whether what follows from its result waits until that is durable."""
@@ -132,7 +141,7 @@ class AttemptRunner:
 
         Raises nothing but CancelledError, when the calling asyncio task is cancelled.
         """
-        known = self._known.get(task.activity)
+        known = self._known_as(task.activity)
         if known is None:
             return self._refuse_unknown(task)
         pulse = pulse or AttemptPulse(self._host)
