@@ -107,7 +107,7 @@ def test_size_is_a_number_of_bytes_with_or_without_a_unit(text: str, expected: i
     assert byte_count(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "2G", "two GiB", "1GiB2", "1e9"])
+@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "2 cups", "two GiB", "1GiB2", "1e9"])
 def test_size_without_meaning_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="such as 512MiB or 2GiB"):
         byte_count(text)

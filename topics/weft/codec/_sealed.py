@@ -37,16 +37,18 @@ Transform = Callable[[Payload], Payload]
 
 _decode_envelope = msgspec.json.Decoder(PayloadEnvelope).decode
 _encode_envelope = msgspec.json.Encoder().encode
-_FAILURES = (
-    ActivityFailed,
-    ActivityRetryScheduled,
-    AttemptFailed,
-    ChildDone,
-    ChildFailed,
-    ChildRetryScheduled,
-    Reply,
-    UpdateFailed,
-    WorkflowFailed,
+_FAILURES = frozenset(
+    {
+        ActivityFailed,
+        ActivityRetryScheduled,
+        AttemptFailed,
+        ChildDone,
+        ChildFailed,
+        ChildRetryScheduled,
+        Reply,
+        UpdateFailed,
+        WorkflowFailed,
+    }
 )
 """Records and events with a failure in them."""
 
@@ -117,8 +119,10 @@ def sealed_field(record: object) -> str:
     name = FIELDS.get(type(record), "")
     if name and is_sealed(getattr(record, name)):
         return name
-    if isinstance(record, _FAILURES) and record.failure and is_sealed_failure(record.failure):
-        return "failure"
+    if type(record) in _FAILURES:
+        failure: FailureInfo | None = getattr(record, "failure")  # noqa: B009  # all of these have it
+        if failure is not None and is_sealed_failure(failure):
+            return "failure"
     return ""
 
 
