@@ -150,6 +150,7 @@ def test_wheel_says_what_it_needs_and_what_it_installs(wheel: Path) -> None:
     assert entry_points == [
         *("[console_scripts]", "weft", "=", "weft.cli:main"),
         *("[pytest11]", "weft", "=", "weft.pytest_plugin"),
+        *("[weft.executors]", "kafka", "=", "weft.engine:make_executor"),
     ]
 
 
