@@ -40,6 +40,7 @@ def commands(example: str) -> list[list[str]]:
         ("documents", {"stopped": False, "failed": {}}),
         ("agent", {"rounds": 3}),
         ("fan_out", {"primes": 17984}),
+        ("subscription", {"reason": "cancelled"}),
         ("trip", {"invoice": "invoice-Ada-2", "reason": ""}),
     ],
 )
