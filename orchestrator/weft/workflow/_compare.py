@@ -7,6 +7,7 @@ it answers the code's question, and code that does not ask any more takes the ne
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from weft.core import (
@@ -67,8 +68,9 @@ COMMAND_EVENTS = (
 )
 
 _ADVICE = (
-    "The workflow's code changed under a running execution, or it is not deterministic. Deploy code that takes the "
-    "recorded path (`ctx.patched` lets it take a new one as well); the run continues by itself then."
+    "The workflow's code changed under a running execution, or it is not deterministic (`weft lint` finds what is not)."
+    " Deploy code that takes the recorded path; `ctx.patched` lets it take a new one as well. The run continues by "
+    "itself then. Before the next deploy, `weft replay` tells which recorded histories would not fit."
 )
 
 
@@ -77,7 +79,7 @@ def check_command(machine: Machine, command: Command, event: HistoryEvent) -> No
     expected, actual = describe_event(event), describe_command(command)
     if expected != actual and not _was_refused(event, command):
         raise NondeterminismError(
-            f"Replay of {machine.workflow_id} differs from its history at event {event.event_id}: the history has "
+            f"Replay of {machine.workflow_id} differs from its history {_place(event)}: the history has "
             f"{expected}, the code asked for {actual}{_line(machine)}. {_ADVICE}",
             event_id=event.event_id,
             expected=expected,
@@ -102,7 +104,7 @@ def refuse_missing(machine: Machine, event: HistoryEvent) -> NondeterminismError
     """The history holds a command that the code did not ask for."""
     expected = describe_event(event)
     return NondeterminismError(
-        f"Replay of {machine.workflow_id} differs from its history at event {event.event_id}: the history has "
+        f"Replay of {machine.workflow_id} differs from its history {_place(event)}: the history has "
         f"{expected}, the code asked for nothing{_line(machine)}. {_ADVICE}",
         event_id=event.event_id,
         expected=expected,
@@ -116,7 +118,7 @@ def refuse_unexpected(
     """The code asked for a command that the history does not hold."""
     actual = describe_command(command)
     event_id = event.event_id if event else 0
-    where = f"at event {event_id}" if event else "at its end"
+    where = _place(event) if event else "at its end"
     return NondeterminismError(
         f"Replay of {machine.workflow_id} differs from its history {where}: the history has no further command there, "
         f"the code asked for {actual}{_line(machine)}. {_ADVICE}",
@@ -210,6 +212,12 @@ def _sent_signal(signal: SignalSent | SendSignal) -> str:
 
 def _update(about: UpdateCompleted | UpdateFailed | CompleteUpdate | FailUpdate) -> str:
     return f'AnswerUpdate "{about.update}" (ID {about.update_id})'
+
+
+def _place(event: HistoryEvent) -> str:
+    """Which event, and when it was."""
+    at = datetime.fromtimestamp(event.time_ms / 1000, UTC)
+    return f"at event {event.event_id} ({at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _line(machine: Machine) -> str:

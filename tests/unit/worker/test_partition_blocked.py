@@ -249,7 +249,10 @@ def test_run_is_blocked_when_its_code_has_changed(serve: Serve) -> None:
     served.complete(task, 501)
     head = served.head()
     assert head.status == "blocked"
-    assert 'event 2: the history has ScheduleActivity "charge" (number 1)' in head.reason
+    assert (
+        'event 2 (2023-11-14 22:13:20 UTC): the history has ScheduleActivity "charge" (number 1)'
+        in head.reason
+    )
     assert 'the code asked for ScheduleActivity "ship" (number 1)' in head.reason
     assert "test_partition_blocked.py, line" in head.reason
     assert served.story() == [

@@ -142,10 +142,11 @@ def test_replay_is_refused_when_the_code_asks_for_something_else(
     assert (error.event_id, error.expected, error.actual) == (event_id, expected, actual)
     line = line_named(code)
     assert str(error) == (
-        f"Replay of order-42 differs from its history at event {event_id}: the history has {expected}, the code asked "
-        f"for {actual} ({HERE}, line {line}). The workflow's code changed under a running execution, or it is not "
-        "deterministic. Deploy code that takes the recorded path (`ctx.patched` lets it take a new one as well); the "
-        "run continues by itself then."
+        f"Replay of order-42 differs from its history at event {event_id} (2023-11-14 22:13:20 UTC): the history has "
+        f"{expected}, the code asked for {actual} ({HERE}, line {line}). The workflow's code changed under a running "
+        "execution, or it is not deterministic (`weft lint` finds what is not). Deploy code that takes the recorded "
+        "path; `ctx.patched` lets it take a new one as well. The run continues by itself then. Before the next deploy, "
+        "`weft replay` tells which recorded histories would not fit."
     )
 
 
