@@ -118,13 +118,14 @@ async def march(ctx: workflow.Context, many: Many) -> Timing:
     """One after the other. It looks at the real clock: a replay could not repeat that, so it refuses to be replayed."""
     chosen = ECHOES[many.variant]
     text = many.text
-    marks = [time.perf_counter()]
-    for _ in range(many.count):
-        text = await ctx.execute_activity(chosen, text)
-        assert not ctx.is_replaying, (
-            "the worker lost this run's code on the way: the times are void"
-        )
-        marks.append(time.perf_counter())
+    with workflow.unguarded():
+        marks = [time.perf_counter()]
+        for _ in range(many.count):
+            text = await ctx.execute_activity(chosen, text)
+            assert not ctx.is_replaying, (
+                "the worker lost this run's code on the way: the times are void"
+            )
+            marks.append(time.perf_counter())
     window = many.window
     steps = [after - before for before, after in itertools.pairwise(marks)]
     return Timing(

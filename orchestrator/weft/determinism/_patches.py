@@ -168,7 +168,12 @@ def _is_plain_function(value: object) -> bool:
 
 def _declare_supported(original: Any, wrapper: Any) -> None:
     """`os.stat in os.supports_fd` stays true: `shutil` looks there when it is imported."""
-    for supported in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
+    for supported in (
+        os.supports_fd,
+        os.supports_dir_fd,
+        os.supports_effective_ids,
+        os.supports_follow_symlinks,
+    ):
         if original in supported:
             supported.add(wrapper)
 

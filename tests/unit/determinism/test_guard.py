@@ -412,6 +412,7 @@ def test_wrapped_functions_are_what_they_were() -> None:
     assert datetime.now.__qualname__ == "datetime.now"
     assert pickle.loads(pickle.dumps(time.time)) is time.time  # our own
     assert os.stat in os.supports_dir_fd
+    assert os.access in os.supports_effective_ids
     assert isinstance(threading.Lock(), type(threading.Lock()))
     with pytest.raises(TypeError):
         time.time(1)
