@@ -18,8 +18,9 @@ BYTES_MIN = 1024 * 1024
 EVENTS_WARN = (10_000, 50_000)
 BYTES_WARN = (10 * 1024 * 1024, 50 * 1024 * 1024)
 _ADVICE = (
-    "Its owner keeps it in memory and repeats it after a takeover. End the run and start a new one now and then, or "
-    "give large payloads a payload store with a lower --payload-bytes-max."
+    "Its owner keeps it in memory and repeats it after a takeover. Let its code go on in a new run now and then "
+    "(ctx.continue_as_new, when ctx.info.is_continue_suggested), or give large payloads a payload store with a lower "
+    "--payload-bytes-max."
 )
 
 
