@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import _delete_topics
-from tests.support.executor_contract import Case, ExecutorContract
+from tests.support.executor_contract import Case, ExecutorContract, defined_double
 from tests.unit.tracing.kit import Shown, Spans, context_of
 from weft import activity
 from weft.engine import KafkaExecutor
@@ -53,7 +53,8 @@ class Shared:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         hooks = Hooks(**{name: self._forward(name) for name in HOOK_NAMES})
-        self.executor = new("kafka", Config(hooks=hooks, extra={"partitions": 2, **where}))
+        options = {"partitions": 2, "activities": [defined_double], **where}
+        self.executor = new("kafka", Config(hooks=hooks, extra=options))
         assert isinstance(self.executor, KafkaExecutor)
         self.call(self.executor.open())
 
