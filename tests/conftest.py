@@ -1,4 +1,4 @@
-"""What every test may ask for: a real Kafka (`kafka_address`) and names of its own on it (`namespace`).
+"""What every test may ask for: a real Kafka (`kafka_address`), names on it (`namespace`), either log (`log`).
 
 One broker serves a whole test run, also when pytest-xdist spreads it over several processes: the first test that needs
 it starts it, under a lock, on behalf of the process that runs the session; when that process ends, however it ends, the
@@ -16,10 +16,13 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+
+from weft.log import Log, open_log
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 if str(CHECKOUT) not in sys.path:
@@ -98,6 +101,17 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     yield prefix
     if on_kafka:
         _delete_topics(address, prefix)
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    """One log after the other: what both must do alike."""
+    if request.param == "embedded":
+        opened = open_log(embedded=tmp_path / "log.weft")
+    else:
+        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
+    with closing(opened):
+        yield opened
 
 
 def _delete_topics(address: str, prefix: str) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +10,7 @@ from examples.fan_out.workflow import Range, Result, count_part, count_primes
 
 from tests.support.serving import make_topics, serving
 from weft.client import Client
-from weft.log import Log, open_log
+from weft.log import Log
 from weft.records import ActivityCompleted, ActivityScheduled
 from weft.testing import Environment, crash_everywhere
 
@@ -53,16 +50,6 @@ async def counted_slowly(start: int, stop: int) -> int:
     """The first part takes ten seconds, the last none: they end in another order than they were asked for."""
     await asyncio.sleep(10 - start / 1000)
     return count_part(start, stop)  # type: ignore[no-any-return]
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    if request.param == "embedded":
-        opened = open_log(embedded=tmp_path / "log.weft")
-    else:
-        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
-    with closing(opened):
-        yield opened
 
 
 @pytest.mark.requirement("R2-29")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +20,7 @@ from examples.subscription.workflow import (
 
 from tests.support.serving import make_topics, serving
 from weft.client import Client
-from weft.log import Log, open_log
+from weft.log import Log
 from weft.testing import Environment, Handle, crash_everywhere
 
 ADA = Subscription("Ada", months_max=12)
@@ -85,15 +83,9 @@ def test_subscription_ends_the_same_when_its_worker_crashes_anywhere() -> None:
     assert crash_everywhere(subscription, ADA, id="ada", play=change_and_cancel) == expected
 
 
-@pytest.mark.parametrize("kind", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def test_year_of_moments_on_a_log(
-    kind: str, request: pytest.FixtureRequest, namespace: str, tmp_path: Path
-) -> None:
-    address = request.getfixturevalue("kafka_address") if kind == "kafka" else None
-    log = open_log(kafka=address) if address else open_log(embedded=tmp_path / "log.weft")
-    with closing(log):
-        make_topics(log, namespace)
-        asyncio.run(_year(log, namespace))
+def test_year_of_moments_on_a_log(log: Log, namespace: str) -> None:
+    make_topics(log, namespace)
+    asyncio.run(_year(log, namespace))
 
 
 async def _year(log: Log, namespace: str) -> None:

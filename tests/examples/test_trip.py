@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from examples.trip.billing import CreditLimit, charge, make_invoice
@@ -23,22 +20,12 @@ from examples.trip.workflow import (
 from tests.support.serving import make_topics, serving
 from weft.client import Client
 from weft.errors import Failure
-from weft.log import Log, open_log
+from weft.log import Log
 from weft.records import ChildScheduled, WorkflowStarted
 from weft.testing import Environment, crash_everywhere
 
 TRIP = Trip("Ada", ["Oslo-Bergen", "Bergen-Oslo"])
 BOOKED = Booking(["Oslo-Bergen/12A", "Bergen-Oslo/12A"], "invoice-Ada-2")
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    if request.param == "embedded":
-        opened = open_log(embedded=tmp_path / "log.weft")
-    else:
-        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
-    with closing(opened):
-        yield opened
 
 
 @pytest.mark.requirement("R3-15")

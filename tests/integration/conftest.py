@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -19,17 +17,6 @@ def kafka_log(kafka_address: str) -> Iterator[Log]:
     log = open_log(kafka=kafka_address)
     yield log
     log.close()
-
-
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    """One log after the other: what both must do alike."""
-    if request.param == "embedded":
-        opened = open_log(embedded=tmp_path / "log.weft")
-    else:
-        opened = open_log(kafka=request.getfixturevalue("kafka_address"))
-    with closing(opened):
-        yield opened
 
 
 @pytest.fixture
