@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from benchmarks.counting import RecordCounter
 from benchmarks.raw import _variant
 from benchmarks.stage import Line, Stage, Where, open_stage
 from benchmarks.throughput import per_activity
 
-from weft.log import open_log
+from weft.log import FROM_START, TopicSpec, open_log
 from weft.topics import Namespace
+
+PATIENCE_S = 30.0
 
 W1: Line = {
     "workload": "W1",
@@ -47,6 +51,29 @@ def test_counter_counts_what_is_written_after_it_was_made() -> None:
             "tasks.default": {"records": 0.1, "bytes": 0.3},
         },
     }
+
+
+@pytest.mark.kafka
+def test_records_of_an_open_transaction_are_of_what_was_before(
+    kafka_address: str, namespace: str
+) -> None:
+    """A reader of committed records would take up an open transaction's as new ones, once it ends."""
+    with closing(open_log(kafka=kafka_address)) as log, closing(log.admin()) as admin:
+        topic = Namespace(namespace).state
+        admin.create_topics([TopicSpec(topic, 1)])
+        producer = log.transactional_producer(f"{topic}-writer")
+        reader = log.reader(committed=False)
+        with closing(producer), closing(reader):
+            producer.fence(PATIENCE_S)
+            producer.begin()
+            producer.append(topic, 0, b"key", b"before")
+            reader.assign({(topic, 0): FROM_START})
+            assert len(reader.poll(1, PATIENCE_S)) == 1
+            counter = RecordCounter(log, namespace)
+            with closing(counter):
+                producer.append(topic, 0, b"key", b"after")
+                producer.commit(PATIENCE_S)
+                assert counter.count() == {"state": (1, len(b"keyafter"))}
 
 
 @pytest.mark.kafka
