@@ -268,8 +268,15 @@ def test_workflow_is_suspended_and_resumed(dev: Serving) -> None:
     assert answer == {"workflow_id": "held", "suspended": True}
     (listed,) = weft("list", "--status", "suspended", "--json").document
     assert (listed["workflow_id"], listed["status"]) == ("held", "suspended")
-    assert weft("show", "held", "--json").document["reason"] == "to look at it"
+    shown = weft("show", "held", "--json").document
+    assert (shown["reason"], shown["updates"]) == ("to look at it", [])
     assert "to look at it" in weft("history", "held").stdout
+    kept = ("update", "held", "renumber", "--payload", "8", "--update-id", "u-1")
+    assert weft(*kept, "--timeout", "1s").status == 1
+    (update,) = weft("show", "held", "--json").document["updates"]
+    assert update.pop("since").startswith("20")
+    assert update == {"update_id": "u-1", "update": "renumber", "status": "kept"}
+    assert "updates in flight" in weft("show", "held").stdout
     assert weft("resume", "held").stdout == "held goes on\n"
     assert weft("show", "held", "--json").document["status"] == "running"
     weft("terminate", "held")

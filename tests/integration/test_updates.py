@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.support.flows import basket, stopping
 from tests.support.serving import make_topics, serving
 from tests.support.workers import lines, wait_until, worker
-from weft.client import Client
+from weft.client import Client, UpdateDescription
 from weft.errors import (
     DeadlineError,
     RefusedError,
@@ -105,6 +106,30 @@ def test_outcome_is_told_again_under_its_id_by_other_workers_and_after_the_end(
     asyncio.run(run())
 
 
+def test_description_tells_the_updates_in_flight(log: Log, names: str) -> None:
+    async def run() -> None:
+        async with Client(log, namespace=names) as client:
+            async with serving(log, names, [basket], instance_id="w1"):
+                handle = await client.start(basket, id="b-1", wait_s=30)
+                assert await handle.update("add", "pen", timeout=30) == 1
+                for update_id in ("u-1", "u-2"):
+                    await handle.update("wait", id=update_id, wait="accepted", timeout=30)
+            found = await handle.describe()  # needs no worker
+            accepted = [event for event in await handle.history() if event.event_id > 3]
+            assert found.updates == tuple(
+                UpdateDescription(
+                    f"u-{number}", "wait", "accepted", datetime.fromtimestamp(at / 1000, UTC)
+                )
+                for number, at in enumerate((event.time_ms for event in accepted), 1)
+            )
+            async with serving(log, names, [basket], instance_id="w1"):
+                await handle.signal("close")
+                await handle.result(timeout=30)
+            assert (await handle.describe()).updates == ()
+
+    asyncio.run(run())
+
+
 def test_suspended_run_keeps_an_update_and_its_client_is_told(log: Log, names: str) -> None:
     async def run() -> None:
         async with (
@@ -115,10 +140,14 @@ def test_suspended_run_keeps_an_update_and_its_client_is_told(log: Log, names: s
             await handle.suspend()
             with pytest.raises(DeadlineError, match="is kept until the workflow is resumed"):
                 await handle.update("add", "pen", id="u-1", timeout=1)
+            (kept,) = (await handle.describe()).updates  # a copy of it says nothing new
+            assert (kept.update_id, kept.update, kept.status) == ("u-1", "add", "kept")
             waiting = asyncio.create_task(handle.update("add", "pen", id="u-1", timeout=30))
             await asyncio.sleep(0.1)
+            assert (await handle.describe()).updates == (kept,)
             await handle.resume()
             assert await waiting == 1
+            assert (await handle.describe()).updates == ()
 
     asyncio.run(run())
 

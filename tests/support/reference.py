@@ -54,8 +54,8 @@ PAGES = {
     "weft.client": Page(
         ("Client", "Handle"),
         frozenset({"ActivityDescription", "DeadLetter", "Handle", "TimerDescription"})
-        | {"WorkflowDescription", "WorkflowSummary"},
-        frozenset({"failed_error", "reply_of"}),
+        | {"UpdateDescription", "WorkflowDescription", "WorkflowSummary"},
+        frozenset({"failed_error", "open_updates", "reply_of"}),
     ),
     "weft.worker": Page(
         ("Worker",),

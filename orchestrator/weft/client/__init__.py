@@ -15,6 +15,7 @@ from weft.client._description import (
     history_document,
 )
 from weft.client._handle import Handle
+from weft.client._open_updates import UpdateDescription, open_updates
 from weft.client._outcome import failed_error, reply_of
 from weft.client._updates import outcome_of, update_error
 
@@ -26,10 +27,12 @@ __all__ = [
     "Handle",
     "ParentDescription",
     "TimerDescription",
+    "UpdateDescription",
     "WorkflowDescription",
     "WorkflowSummary",
     "failed_error",
     "history_document",
+    "open_updates",
     "outcome_of",
     "reply_of",
     "update_error",

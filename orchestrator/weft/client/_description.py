@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from weft.client._children import ChildDescription, ParentDescription, children_of, parent_of
+from weft.client._open_updates import UpdateDescription, open_updates
 from weft.client._state import HeadFields
 from weft.codec import decode_payload
 from weft.core import OpenActivity, rebuild
@@ -84,6 +85,8 @@ class WorkflowDescription:
     timers: tuple[TimerDescription, ...]
     children: tuple[ChildDescription, ...]
     """All that it has asked for, whatever became of them."""
+    updates: tuple[UpdateDescription, ...]
+    """In flight."""
     parent: ParentDescription | None
     """Of a child: the run that started it."""
     continued_from: str
@@ -143,6 +146,7 @@ def describe(
             for timer_id, due_ms in sorted(run.timers.items(), key=lambda timer: timer[1])
         ),
         children=children_of(events, namespace),
+        updates=open_updates(events),
         parent=parent_of(events),
         continued_from=started.continued_from,
         run_number=run_number(head.run_id),

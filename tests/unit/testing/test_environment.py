@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -330,10 +331,17 @@ def test_update_that_is_never_answered_says_what_its_run_waits_for(env: Environm
     run.suspend()
     with pytest.raises(StuckError, match="is suspended"):
         run.update("add", "lamp", id="u-1")
+    (kept,) = run.updates
+    assert (kept.update_id, kept.update, kept.status) == ("u-1", "add", "kept")
+    assert kept.since == env.now
     run.resume()
+    (accepted,) = run.updates
+    assert accepted == replace(kept, status="accepted")
     assert run.update("add", "lamp", id="u-1") == [4]
+    assert run.updates == []
     run.update("add", "pen", id="u-2", wait="accepted")
     run.terminate()
+    assert run.updates == []
     with pytest.raises(UpdateFailedError, match="has ended"):
         run.update("add", "pen", id="u-2")
 

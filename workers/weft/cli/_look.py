@@ -131,6 +131,12 @@ async def show(common: Common, id: IdArgument, full: FullOption = False) -> None
         common.output.table(
             ("NUMBER", "DUE (UTC)"), [(timer.timer_id, timer.due) for timer in description.timers]
         )
+    if description.updates:
+        common.output.text("\nupdates in flight")
+        common.output.table(
+            ("ID", "UPDATE", "STATUS", "SINCE (UTC)"),
+            [(one.update_id, one.update, one.status, one.since) for one in description.updates],
+        )
 
 
 def _show_children(common: Common, children: Sequence[ChildDescription]) -> None:

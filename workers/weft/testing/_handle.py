@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 import msgspec
 from typing_extensions import TypeForm
 
-from weft.client import failed_error, outcome_of, reply_of, update_error
+from weft.client import (
+    UpdateDescription,
+    failed_error,
+    open_updates,
+    outcome_of,
+    reply_of,
+    update_error,
+)
 from weft.codec import decode_payload, encode_payload
 from weft.records import (
     ENDED,
@@ -128,6 +135,12 @@ class Handle(Generic[Out_co]):
         version = self._owner.head(self.id).version
         workflow = self._environment._original(self._workflow.name, version)
         return untaken_signals(History.of(self.id, self.history), workflow)
+
+    @property
+    def updates(self) -> list[UpdateDescription]:
+        """The updates in flight, as a client's `describe()` tells them; `since` is virtual time."""
+        self._environment.settle()
+        return list(open_updates(self.history))
 
     @property
     def former_histories(self) -> list[History]:
