@@ -24,8 +24,9 @@ from weft.worker import _mailbox as mailbox
 from weft.worker import _turn
 from weft.worker._messenger import Messenger
 from weft.worker._owner import PartitionOwner
-from weft.worker._partition import Partition
 from weft.worker._progress import ProgressBook
+from weft.worker._queries import Queries
+from weft.worker._results import Results
 from weft.worker._serving import Serving
 from weft.worker._shelf import Shelf
 from weft.worker._takeover import Takeover
@@ -77,15 +78,15 @@ def _any_attempt(_original: Callable[..., Any]) -> Callable[..., Any]:
 def _any_run(_original: Callable[..., None]) -> Callable[..., None]:
     """A purged or replaced run leaves no fence: late results of it go to whoever has its ID now."""
 
-    def take_result(self: Any, cell: Any, result: Any, batch: Any, now_ms: int) -> None:
+    def take(self: Any, cell: Any, result: Any, batch: Any, now_ms: int) -> None:
         if cell.ended:
             return
         if isinstance(result, AttemptHeartbeat):
             return
         result = msgspec.structs.replace(result, run_id=cell.run_id)
-        self._take(cell, "results", result, batch, now_ms)
+        self._runs.take(cell, "results", result, batch, now_ms)
 
-    return take_result
+    return take
 
 
 def _no_barrier(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -204,11 +205,11 @@ def _never_received(_original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _needs_no_proof(original: Callable[..., None]) -> Callable[..., None]:
-    def answer_query(self: Any, workflow_id: str, query: Any, batch: Any) -> None:
+    def answer(self: Any, workflow_id: str, query: Any, batch: Any) -> None:
         original(self, workflow_id, query, batch)
         batch.needs_proof = False
 
-    return answer_query
+    return answer
 
 
 def _ready_with_partitions_only(_original: property) -> property:
@@ -279,7 +280,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
     "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
     "result_of_any_attempt": (deciding, "_attempt", _any_attempt),
-    "result_of_any_run": (Partition, "take_result", _any_run),
+    "result_of_any_run": (Results, "take", _any_run),
     "no_barrier_at_takeover": (Takeover, "read", _no_barrier),
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
@@ -311,7 +312,7 @@ OLD_BUGS: dict[str, tuple[tuple[Any, str, Callable[[Any], Any]], ...]] = {
         (_end_request.EndRequest, "take_head", _always_decided),
     ),
     "repeated_signal_is_refused": ((Handle, "_has_received", _never_received),),
-    "zombie_knows_of_nothing": ((Partition, "answer_query", _needs_no_proof),),
+    "zombie_knows_of_nothing": ((Queries, "answer", _needs_no_proof),),
     "spare_worker_is_never_ready": ((PartitionOwner, "ready", _ready_with_partitions_only),),
 }
 """The same for bugs that were found and mended."""

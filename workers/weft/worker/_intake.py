@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from weft.codec import (
     MalformedError,
@@ -23,23 +22,38 @@ from weft.records import ForwardedRecord, Payload
 from weft.topics import Namespace, check_workflow_id, partition_of
 from weft.worker._batch import Batch
 from weft.worker._bounds import RECORD_BYTES_MAX, size_of
-
-if TYPE_CHECKING:
-    from weft.worker._partition import Partition
+from weft.worker._cells import Cells
+from weft.worker._mailbox import Mailbox
+from weft.worker._queries import Queries
+from weft.worker._requests import Requests
+from weft.worker._results import Results
 
 
 class Intake:
-    """What comes in over the topics of one partition; it knows workflows only by asking the partition."""
+    """What comes in over the topics of partition `number`; others know what it means to its workflows."""
 
     def __init__(
-        self, partition: Partition, number: int, *, namespace: Namespace, partition_count: int
+        self,
+        number: int,
+        cells: Cells,
+        *,
+        namespace: Namespace,
+        partition_count: int,
+        requests: Requests,
+        results: Results,
+        mailbox: Mailbox,
+        queries: Queries,
     ) -> None:
         self.record_count = 0
         self.forwarded_count = 0
         self.deadlettered: Counter[str] = Counter()
         """Records put aside, by topic."""
-        self._partition = partition
         self._number = number
+        self._cells = cells
+        self._requests = requests
+        self._results = results
+        self._mailbox = mailbox
+        self._queries = queries
         self._namespace = namespace
         self._partition_count = partition_count
         self._handlers: dict[str, Callable[[LogRecord, Batch, int], None]] = {
@@ -68,18 +82,18 @@ class Intake:
         if not self._is_ours(workflow_id):
             self._forward(record, "signals", batch)
             return
-        reason = self._partition.take_request(workflow_id, request, batch, now_ms)
+        reason = self._requests.take(workflow_id, request, batch, now_ms)
         if reason and request.reply_to is None:
             self._put_aside(record, batch, reason)
 
     def _on_results(self, record: LogRecord, batch: Batch, now_ms: int) -> None:
         workflow_id = self._workflow_id(record)
         result = decode_results(record.value)
-        cell = self._partition.cells.get(workflow_id)
+        cell = self._cells.get(workflow_id)
         if cell is not None:
-            self._partition.take_result(cell, result, batch, now_ms)
+            self._results.take(cell, result, batch, now_ms)
         elif self._is_ours(workflow_id):
-            self._partition.drop_result(result, "no such workflow", batch)
+            self._results.drop(result, "no such workflow", batch)
         else:
             self._forward(record, "results", batch)
 
@@ -88,7 +102,7 @@ class Intake:
         message = decode_messages(record.value)
         if not isinstance(message, ForwardedRecord):
             if self._is_ours(workflow_id):
-                self._partition.mailbox.take(workflow_id, message, batch, now_ms)
+                self._mailbox.take(workflow_id, message, batch, now_ms)
             else:
                 self._forward(record, "messages", batch)
             return
@@ -107,33 +121,29 @@ class Intake:
             record.headers,
         )
         try:
-            self._take_forwarded(message.source, workflow_id, record, batch, now_ms)
+            self._take_forwarded(message.source, record, batch, now_ms)
         except MalformedError as error:
             self._put_aside(record, batch, str(error))
 
-    def _take_forwarded(
-        self, source: str, workflow_id: str, record: LogRecord, batch: Batch, now_ms: int
-    ) -> None:
+    def _take_forwarded(self, source: str, record: LogRecord, batch: Batch, now_ms: int) -> None:
+        """As what it was. Its workflow is one of ours, so it goes no further."""
         if source == "results":
-            self._partition.handle_result(workflow_id, decode_results(record.value), batch, now_ms)
+            self._on_results(record, batch, now_ms)
         elif source == "queries":
-            self._partition.answer_query(workflow_id, decode_queries(record.value), batch)
+            self._on_queries(record, batch, now_ms)
         elif source == "messages":
             message = decode_messages(record.value)
             if isinstance(message, ForwardedRecord):
                 raise MalformedError("it was forwarded twice")
-            self._partition.mailbox.take(workflow_id, message, batch, now_ms)
+            self._mailbox.take(self._workflow_id(record), message, batch, now_ms)
         else:
-            request = decode_signals(record.value)
-            reason = self._partition.take_request(workflow_id, request, batch, now_ms)
-            if reason and request.reply_to is None:
-                self._put_aside(record, batch, reason)
+            self._on_signals(record, batch, now_ms)
 
     def _on_queries(self, record: LogRecord, batch: Batch, _now_ms: int) -> None:
         workflow_id = self._workflow_id(record)
         query = decode_queries(record.value)
         if self._is_ours(workflow_id):
-            self._partition.answer_query(workflow_id, query, batch)
+            self._queries.answer(workflow_id, query, batch)
         else:
             self._forward(record, "queries", batch)
 
@@ -147,7 +157,7 @@ class Intake:
 
     def _is_ours(self, workflow_id: str) -> bool:
         return (
-            workflow_id in self._partition.cells
+            workflow_id in self._cells
             or partition_of(workflow_id.encode(), self._partition_count) == self._number
         )
 

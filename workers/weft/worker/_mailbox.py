@@ -6,8 +6,6 @@ run that started it. Everything else is late, and dropped and counted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from weft.records import (
     Caller,
     CancelWorkflow,
@@ -25,9 +23,8 @@ from weft.records import (
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.worker._messenger import Messenger
-
-if TYPE_CHECKING:
-    from weft.worker._partition import Partition
+from weft.worker._register import Register
+from weft.worker._runs import Runs
 
 Message = StartChild | ChildRunning | ChildDone | StopChild | SignalFrom | SignalOutcome
 _NO_RUN = "message for a run that is not there"
@@ -35,10 +32,11 @@ _NO_CHILD = "message for a child that is not there"
 
 
 class Mailbox:
-    """Of one partition, which takes what is for its runs."""
+    """Of one partition."""
 
-    def __init__(self, partition: Partition, messenger: Messenger) -> None:
-        self._partition = partition
+    def __init__(self, runs: Runs, register: Register, messenger: Messenger) -> None:
+        self._runs = runs
+        self._register = register
         self._messenger = messenger
 
     def take(self, workflow_id: str, message: Message, batch: Batch, now_ms: int) -> None:
@@ -50,17 +48,16 @@ class Mailbox:
         elif isinstance(message, SignalFrom):
             self._signal(workflow_id, message, batch, now_ms)
         else:
-            cell = self._partition.cells.get(workflow_id)
+            cell = self._runs.cells.get(workflow_id)
             if cell is None or cell.ended or cell.run_id != message.run_id:
-                self._partition.dropped[_NO_RUN] += 1
+                self._runs.dropped[_NO_RUN] += 1
             else:
-                self._partition.take(cell, "messages", message, batch, now_ms)
+                self._runs.take(cell, "messages", message, batch, now_ms)
 
     def _start(self, workflow_id: str, message: StartChild, batch: Batch, now_ms: int) -> None:
-        partition = self._partition
-        cell = partition.cells.get(workflow_id)
+        cell = self._runs.cells.get(workflow_id)
         if cell is not None and _was_started(cell.parent, message.parent):
-            partition.dropped["child was started before"] += 1
+            self._runs.dropped["child was started before"] += 1
             return
         if cell is not None and not cell.ended:
             text = (
@@ -73,7 +70,7 @@ class Mailbox:
         request = StartWorkflow(
             message.workflow, message.request_id, message.input, message.timeout_ms
         )
-        partition.begin(
+        self._register.begin(
             cell or Cell(workflow_id),
             request,
             batch,
@@ -86,19 +83,19 @@ class Mailbox:
     def _stop(self, workflow_id: str, message: StopChild, batch: Batch, now_ms: int) -> None:
         cell = self._child(workflow_id, message.run_id, message.child_id)
         if cell is None:
-            self._partition.dropped[_NO_CHILD] += 1
+            self._runs.dropped[_NO_CHILD] += 1
             return
         cancel = message.how == "cancel"
         request = CancelWorkflow(message.reason) if cancel else TerminateWorkflow(message.reason)
-        self._partition.take(cell, "signals", request, batch, now_ms)
+        self._runs.take(cell, "signals", request, batch, now_ms)
 
     def _signal(self, workflow_id: str, message: SignalFrom, batch: Batch, now_ms: int) -> None:
         sender = message.sender
         problem = self._refused(workflow_id, message, sender)
         if not problem:
-            cell = self._partition.cells[workflow_id]
+            cell = self._runs.cells[workflow_id]
             signal = SignalWorkflow(message.signal, message.payload, message.signal_id)
-            self._partition.take(cell, "signals", signal, batch, now_ms)
+            self._runs.take(cell, "signals", signal, batch, now_ms)
         self._messenger.answer_signal(sender, problem, batch)
 
     def _refused(self, workflow_id: str, message: SignalFrom, sender: Caller) -> str:
@@ -107,14 +104,14 @@ class Mailbox:
             if self._child(workflow_id, sender.run_id, message.child_id) is None:
                 return f"child {workflow_id!r} does not run any more"
             return ""
-        cell = self._partition.cells.get(workflow_id)
+        cell = self._runs.cells.get(workflow_id)
         if cell is None:
             return f"there is no workflow {workflow_id!r}"
         return f"workflow {workflow_id!r} has ended ({cell.status})" if cell.ended else ""
 
     def _child(self, workflow_id: str, run_id: str, child_id: int) -> Cell | None:
         """The workflow, if it is open and that child of that run."""
-        cell = self._partition.cells.get(workflow_id)
+        cell = self._runs.cells.get(workflow_id)
         if cell is None or cell.ended:
             return None
         parent = cell.parent

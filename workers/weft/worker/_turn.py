@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import deque
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -177,16 +177,19 @@ class Turn:
             version=self.workflows.chosen(run.workflow, ""),
             custom_status=cell.custom_status,
         )
-        self._watch.settle(cell, batch)
-        for key in cell.sealed_keys():
-            batch.state(self._partition, key, None)
-        removed = unneeded(cell.stored, events)
-        if removed:
-            batch.removals.append((cell.workflow_id, removed))
+        self.clear_away(cell, batch, unneeded(cell.stored, events))
         custom_status = cell.custom_status
         cell.new_run()
         cell.custom_status = custom_status
         return events
+
+    def clear_away(self, cell: Cell, batch: Batch, removed: Collection[str]) -> None:
+        """Of a run that has ended: its attempts, its pages, and those keys of its payloads in the store."""
+        self._watch.settle(cell, batch)
+        for key in cell.sealed_keys():
+            batch.state(self._partition, key, None)
+        if removed:
+            batch.removals.append((cell.workflow_id, list(removed)))
 
     def _pass_on_cancellation(self, cell: Cell, former: Run, batch: Batch, now_ms: int) -> None:
         """The former run's code was asked to end and has not heard of it."""

@@ -6,14 +6,12 @@ memory alone; clients ask again. An answer goes out with the batch, so after the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from weft.core import OF_A_FORMER_RUN, Run
+from weft.core import OF_A_FORMER_RUN
 from weft.records import HELD, AwaitUpdate, ReplyTo, UpdateWorkflow
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
+from weft.worker._runs import Runs
 from weft.worker._turn import Turn
 
 WAITERS_MAX = 1000
@@ -23,16 +21,9 @@ WAITERS_MAX = 1000
 class Updates:
     """Of the workflows of one partition."""
 
-    def __init__(
-        self,
-        turn: Turn,
-        warm: Callable[[Cell, Batch], Run],
-        take: Callable[[Cell, str, Any, Batch, int], object],
-    ) -> None:
-        """`warm` gives a cell's run, and `take` has it take a record up or keep it for later: the partition's."""
+    def __init__(self, runs: Runs, turn: Turn) -> None:
+        self._runs = runs
         self._turn = turn
-        self._warm = warm
-        self._take = take
         self._waiters: dict[str, dict[str, tuple[str, ReplyTo]]] = {}
         """(update ID, client) by workflow and request."""
 
@@ -44,7 +35,7 @@ class Updates:
             if to is not None:
                 batch.reply(to, answers.refused(to, cell, reason))
             return reason
-        run = self._warm(cell, batch)
+        run = self._runs.warm(cell, batch)
         if request.id not in run.updates:
             if run.status not in HELD:
                 failure = self._turn.validate(cell, request, batch, now_ms)
@@ -55,7 +46,7 @@ class Updates:
             if to is not None:
                 # Before: a run that continues as another one in this turn tells those who wait for what it knows.
                 self._wait(cell, request.id, to)
-            self._take(cell, "signals", request, batch, now_ms)
+            self._runs.take(cell, "signals", request, batch, now_ms)
             if to is None or not self._is_waiting(cell, to):
                 return ""
         if to is not None:
@@ -69,7 +60,7 @@ class Updates:
             reason = f"workflow {cell.workflow_id!r} has ended ({cell.status})"
             batch.reply(to, answers.refused(to, cell, reason))
             return
-        self._warm(cell, batch)
+        self._runs.warm(cell, batch)
         self._tell(cell, query.id, to, batch)
 
     def answer(self, cell: Cell, batch: Batch) -> None:
