@@ -39,5 +39,6 @@ def test_nothing_is_lost_and_nothing_happens_twice_when_everything_is_killed_in_
     assert min(sums["faults"].get(f"kill {role}", 0) for role in ("workflows", "activities")) > 0
     assert sum(sums["faults"].get(f"{how} broker", 0) for how in ("kill", "stop")) > 0
     assert min(sums["workloads"].values()) > 0
+    assert min(sums[what] for what in ("updates", "children", "published", "continued_runs")) > 0
     assert sums["signals"] > sums["duplicate_signals"] > 0
     assert sums["activities_run_again"] < sums["activities"]

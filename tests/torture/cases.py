@@ -39,11 +39,7 @@ async def collect(hand: Hand) -> None:
     numbers = hand.draw.sample(range(1000), hand.draw.randint(3, 12))
     result = {"nonce": nonce, "numbers": sorted(numbers)}
     hand.ledger.expect(nonce, Ending("completed", result))
-    job = {"nonce": nonce, "count": len(numbers)}
-    if hand.draw.random() < 0.5:
-        await hand.start("collect", job)
-    else:
-        await hand.start_by_record("collect", job, nonce)
+    await _begin(hand, "collect", {"nonce": nonce, "count": len(numbers)})
     await asyncio.gather(*(hand.signal(nonce, "number", number) for number in numbers))
     await hand.hear_end(nonce)
 
@@ -142,6 +138,73 @@ async def replaced(hand: Hand) -> None:
     await hand.hear_end(workflow_id)
 
 
+async def family(hand: Hand) -> None:
+    nonce = hand.new_id("family")
+    children, counted = [], {}
+    for number in range(hand.draw.randint(2, 6)):
+        child, ending = _chain_job(hand, f"{nonce}-{number}")
+        hand.ledger.expect(child["nonce"], ending)
+        children.append(child)
+        counted[child["nonce"]] = ending.result["value"]
+    total = sum(counted.values())
+    failing = [f"{nonce}-fail"] if hand.draw.random() < 0.3 else []
+    for name in failing:
+        counted[name] = -HOPELESS_ATTEMPTS
+        for _ in range(HOPELESS_ATTEMPTS):
+            hand.ledger.expect(name, Ending("failed", None, name))
+    hand.ledger.children[nonce] = counted
+    job = {"nonce": nonce, "children": children, "failing": failing}
+    result = {"nonce": nonce, "counted": counted, "total": total}
+    await hand.run("family", job, Ending("completed", result))
+    for name in counted:  # whom nobody else asks for
+        await hand.hear_end(name)
+
+
+async def tally(hand: Hand) -> None:
+    nonce = hand.new_id("tally")
+    numbers = hand.draw.sample(range(1000), hand.draw.randint(3, 12))
+    hopeless = [-number - 1 for number in range(hand.draw.randint(0, 2))]
+    result = {"nonce": nonce, "entered": sorted(numbers)}
+    hand.ledger.expect(nonce, Ending("completed", result))
+    await _begin(hand, "tally", {"nonce": nonce})
+    await asyncio.gather(*(hand.update(nonce, number) for number in (*numbers, *hopeless)))
+    await hand.signal(nonce, "close", 0)
+    await hand.hear_end(nonce)
+
+
+async def announce(hand: Hand) -> None:
+    nonce = hand.new_id("announce")
+    value = start = hand.draw.randrange(10**6)
+    steps = hand.draw.randint(1, 8)
+    for number in range(steps):
+        value = mix(value)
+        hand.ledger.published[f"{nonce}/{number}"] = value
+    job = {"nonce": nonce, "topic": hand.news, "value": start, "steps": steps}
+    await hand.run("announce", job, Ending("completed", {"nonce": nonce, "value": value}))
+
+
+async def relay(hand: Hand) -> None:
+    """Most of the signals are there before any run of the chain has taken one."""
+    nonce = hand.new_id("relay")
+    numbers = hand.draw.sample(range(1000), hand.draw.randint(4, 16))
+    each = hand.draw.randint(1, 4)
+    runs = hand.ledger.chains[nonce] = -(-len(numbers) // each)
+    result = {"nonce": nonce, "numbers": sorted(numbers), "runs": runs}
+    hand.ledger.expect(nonce, Ending("completed", result))
+    job = {"nonce": nonce, "numbers": [], "count": len(numbers), "each": each, "runs": 1}
+    await _begin(hand, "relay", job)
+    await asyncio.gather(*(hand.signal(nonce, "number", number) for number in numbers))
+    await hand.hear_end(nonce)
+
+
+async def _begin(hand: Hand, kind: str, job: Job) -> None:
+    """Started in one of the ways that there are, and not waited for."""
+    if hand.draw.random() < 0.5:
+        await hand.start(kind, job)
+    else:
+        await hand.start_by_record(kind, job, job["nonce"])
+
+
 CASES: dict[Case, int] = {
     chain: 8,
     fan_out: 3,
@@ -155,5 +218,9 @@ CASES: dict[Case, int] = {
     timed_out: 1,
     reused: 2,
     replaced: 1,
+    family: 3,
+    tally: 4,
+    announce: 3,
+    relay: 4,
 }
 """How often each is drawn, relative to the others."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from weft import activity, workflow
 from weft.activity import Retry
-from weft.errors import ActivityError, Failure
+from weft.errors import ActivityError, ChildWorkflowError, Failure
 
 NOTES = "TORTURE_NOTES"
 HOPELESS_ATTEMPTS = 3
@@ -177,8 +177,79 @@ async def account(ctx: workflow.Context, job: Job) -> Job:
     return {"nonce": job["nonce"], "count": count, "total": total}
 
 
+@workflow.define
+async def family(ctx: workflow.Context, job: Job) -> Job:
+    """Children at once, some of which never complete; each counts when it ends, and should once."""
+    counted: Job = {}
+    total = 0
+
+    async def count(child: Job) -> None:
+        nonlocal total
+        result = await ctx.execute_child(chain.options(id=child["nonce"]), child)
+        counted[result["nonce"]] = result["value"]
+        total += result["value"]
+
+    async def count_failed(nonce: str) -> None:
+        retry = Retry(max_attempts=HOPELESS_ATTEMPTS, initial_interval=0.05)
+        try:
+            await ctx.execute_child(fail.options(id=nonce, retry=retry), {"nonce": nonce})
+        except ChildWorkflowError as error:
+            counted[nonce] = -error.attempts
+
+    await asyncio.gather(*map(count, job["children"]), *map(count_failed, job["failing"]))
+    return {"nonce": job["nonce"], "counted": counted, "total": total}
+
+
+@workflow.define
+async def tally(ctx: workflow.Context, job: Job) -> Job:
+    """Takes numbers as updates until it is closed; each is told its place, and what an activity has made of it."""
+    entered: list[int] = []
+
+    def check(number: int) -> None:
+        if number < 0:
+            raise ValueError(f"{number} is below zero")
+
+    @ctx.on_update("enter", validator=check)
+    async def enter(number: int) -> Job:
+        entered.append(number)
+        place = len(entered)
+        step = advance_here if number % 2 else advance
+        return {"place": place, "value": await ctx.execute_activity(step, number)}
+
+    await ctx.receive_signal("close", int)
+    await ctx.wait_condition(ctx.all_handlers_finished)
+    return {"nonce": job["nonce"], "entered": sorted(entered)}
+
+
+@workflow.define
+async def announce(ctx: workflow.Context, job: Job) -> Job:
+    """Publishes what each step gave, under a key of its own; the last leaves with the run's end."""
+    value = job["value"]
+    for number in range(job["steps"]):
+        step = advance_here if number % 2 else advance
+        value = await ctx.execute_activity(step, value)
+        said = ctx.publish(job["topic"], key=f"{job['nonce']}/{number}", value=value)
+        if number % 3 == 0:
+            await said
+    return {"nonce": job["nonce"], "value": value}
+
+
+@workflow.define
+async def relay(ctx: workflow.Context, job: Job) -> Job:
+    """Takes so many signals, a few in each run of a chain."""
+    taken = min(job["each"], job["count"] - len(job["numbers"]))
+    new = [await ctx.receive_signal("number", int) for _ in range(taken)]
+    numbers = job["numbers"] + new
+    if len(numbers) < job["count"]:
+        if len(numbers) % 2:
+            ctx.execute_activity(dawdle, 0.2)  # whose end is of no interest to the next run
+        ctx.continue_as_new({**job, "numbers": numbers, "runs": job["runs"] + 1})
+    return {"nonce": job["nonce"], "numbers": sorted(numbers), "runs": job["runs"]}
+
+
 WORKFLOWS = [
     chain, fan_out, collect, naps, stubborn, tidy_up, fail, endless, long, account,
+    family, tally, announce, relay,
 ]  # fmt: skip
 ACTIVITIES: list[activity.Activity[..., Any]] = [
     advance,

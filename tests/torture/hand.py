@@ -8,11 +8,11 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tests.torture.events import Tail
 from tests.torture.flows import Job
-from tests.torture.ledger import Ending, Ledger
+from tests.torture.ledger import Ending, Ledger, Update
 from tests.torture.producers import CHANNELS, LIKE_JAVA, LIKE_LIBRDKAFKA, PlainProducers
 from weft.client import Client
 from weft.errors import (
@@ -20,6 +20,7 @@ from weft.errors import (
     LogError,
     RefusedError,
     UnknownWorkflowError,
+    UpdateRejectedError,
     WorkflowFailedError,
 )
 
@@ -28,6 +29,10 @@ T = TypeVar("T")
 _AGAIN_S = 0.5
 _DUPLICATES_SHARE = 0.3
 _CLIENT = "client"
+_ACCEPTED_SHARE = 0.3
+_UPDATE_WAIT_S = 10.0
+REJECTED = "rejected"
+"""What is noted as the reply to an update that the code did not let pass."""
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
@@ -64,6 +69,8 @@ class Hand:
     producers: PlainProducers
     tail: Tail
     ledger: Ledger
+    news: str
+    """The topic that workflows publish to."""
 
     def new_id(self, kind: str) -> str:
         return f"{kind}-{self.draw.getrandbits(48):012x}"
@@ -137,3 +144,36 @@ class Hand:
             return
         record = {"signal": name, "payload": payload, "id": signal_id}
         await self.producers.send(channel, workflow_id, json.dumps(record).encode())
+
+    async def update(self, workflow_id: str, number: int) -> None:
+        """Send one update, perhaps several times and in several ways, under one ID; note what each sender is told."""
+        update_id = f"{workflow_id}/{number}/{self.draw.getrandbits(32):08x}"
+        update = Update(number)
+        self.ledger.updates.setdefault(workflow_id, {})[update_id] = update
+        copies = self.draw.randint(2, 3) if self.draw.random() < _DUPLICATES_SHARE else 1
+        for _ in range(copies - 1):
+            # Nobody is told what comes of these.
+            record = {"kind": "update", "update": "enter", "id": update_id, "payload": number}
+            channel = self.draw.choice(CHANNELS)
+            await self.producers.send(channel, workflow_id, json.dumps(record).encode())
+        if update.passes and self.draw.random() < _ACCEPTED_SHARE:
+            await self._update_once(workflow_id, number, update_id, wait="accepted")
+        asked = (self._update_once(workflow_id, number, update_id) for _ in range(copies))
+        update.replies += await asyncio.gather(*asked)
+
+    async def _update_once(
+        self,
+        workflow_id: str,
+        number: int,
+        update_id: str,
+        wait: Literal["accepted", "completed"] = "completed",
+    ) -> Any:
+        handle = self.client.handle(workflow_id)
+        try:
+            return await patiently(
+                lambda: handle.update(
+                    "enter", number, id=update_id, wait=wait, timeout=_UPDATE_WAIT_S
+                )
+            )
+        except UpdateRejectedError:
+            return REJECTED

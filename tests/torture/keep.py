@@ -21,7 +21,7 @@ def keep(cluster: Cluster, log: Log, namespace: Namespace, partitions: int, fold
         file = folder / f"broker-{broker.node_id}.log"
         file.write_text(broker.log_tail(_LOG_LINES), encoding="utf-8")
     admin = log.admin()
-    topics = [name for name in admin.list_topics() if name.startswith(f"{namespace.name}.")]
+    topics = [name for name in admin.list_topics() if name.startswith(namespace.name)]
     admin.close()
     for topic in topics:
         for kind in ("committed", "all"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ENDS = ("completed", "failed", "cancelled", "terminated", "timed_out")
+CONTINUED = "continued"
+"""How a run ends that another one continues: its workflow has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,18 @@ class Ending:
     status: str
     result: Any = None
     text: str = ""
+
+
+@dataclass
+class Update:
+    """One update and what its senders were told. One that does not `pass` must be rejected, and is a number below 0."""
+
+    number: int
+    replies: list[Any] = field(default_factory=list)
+
+    @property
+    def passes(self) -> bool:
+        return self.number >= 0
 
 
 @dataclass
@@ -30,6 +44,14 @@ class Ledger:
     """Workflows that are gone."""
     signal_ids: dict[str, set[str]] = field(default_factory=dict)
     """Every signal's ID, by the workflow that it was for."""
+    children: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What each child must count for, by its parent's workflow ID and its own; one that fails, its attempts below 0."""
+    updates: dict[str, dict[str, Update]] = field(default_factory=dict)
+    """By the workflow that they were for, and their IDs."""
+    published: dict[str, int] = field(default_factory=dict)
+    """By the key of the record."""
+    chains: dict[str, int] = field(default_factory=dict)
+    """How many runs the chain of a workflow has."""
     signals_sent: int = 0
     duplicates_sent: int = 0
     asked: int = 0

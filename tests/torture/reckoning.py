@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from tests.torture import checks
+from tests.torture import checks, exchanges
 from tests.torture.accounts import Account
 from tests.torture.events import read_events
 from tests.torture.ledger import Ledger
@@ -28,6 +29,7 @@ class Reckoning:
     log: Log
     address: str
     namespace: Namespace
+    news: str
     partitions: int
     workers: Sequence[Worker]
     ledger: Ledger
@@ -62,7 +64,7 @@ class Reckoning:
 
     def _check_log(self) -> None:
         check, ledger, names = self.report.check, self.ledger, self.namespace
-        events = read_events(self.log, names.events, self.partitions)
+        events = list(read_events(self.log, names.events, self.partitions))
         check(
             "each run has one start and one right end on ns.events",
             checks.check_events(events, ledger),
@@ -74,8 +76,25 @@ class Reckoning:
             check_histories(state, ledger),
         )
         check("no run is blocked", state.blocked())
+        self._check_exchanges(events, state)
         deadletters = checks.check_deadletters(self.log, names.deadletters, self.partitions, ledger)
-        check("nothing was put aside but copies of signals", deadletters)
+        check("nothing was put aside but copies of signals and updates", deadletters)
+
+    def _check_exchanges(self, events: list[dict[str, Any]], state: State) -> None:
+        """What runs have to do with one another, with who sends them updates, and with who reads what they publish."""
+        check, ledger = self.report.check, self.ledger
+        histories = {workflow_id: history for workflow_id, _, history in state.runs()}
+        check("each child counts once", exchanges.check_children(histories, ledger))
+        check(
+            "each update is applied once, and its replies are true",
+            exchanges.check_updates(histories, ledger),
+        )
+        records = exchanges.read_committed(self.address, self.news, self.partitions)
+        check("what is published is there once", exchanges.check_published(records, ledger))
+        check(
+            "chains of continued runs lose no signal",
+            exchanges.check_chains(events, histories, ledger),
+        )
 
 
 async def _when_quiet(look: Callable[[], list[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from weft.codec import decode_events, decode_payload, decode_state, encode
 from weft.core import Run, rebuild
 from weft.errors import WeftError
 from weft.log import FROM_START, Log, LogRecord
-from weft.records import Event, Head, Page, SignalReceived
+from weft.records import Event, Head, Page, SignalReceived, WorkflowStarted
 from weft.topics import Namespace
 from weft.worker._partition import Partition
 
@@ -164,7 +164,10 @@ def ending_of(run: Run) -> Ending:
 
 
 def _check_signals(workflow_id: str, events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
-    received = [event.signal_id for event in events if isinstance(event, SignalReceived)]
+    first = events[0]
+    assert isinstance(first, WorkflowStarted), "every history begins with it"
+    received = [*first.signal_ids]  # by the runs that it continues
+    received += [event.signal_id for event in events if isinstance(event, SignalReceived)]
     sent = ledger.signal_ids.get(workflow_id, set())
     if len(received) != len(set(received)):
         yield f"{workflow_id} took a signal twice"

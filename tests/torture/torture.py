@@ -27,7 +27,7 @@ from tests.torture.reckoning import Reckoning
 from tests.torture.report import Progress, Report, say
 from tests.torture.worker_faults import WorkerFaults
 from weft.client import Client
-from weft.log import Log, open_log
+from weft.log import Log, TopicSpec, open_log
 from weft.topics import Namespace, catalogue, create
 
 PARTITIONS = 6
@@ -78,6 +78,7 @@ class Torture:
         self._settings = settings
         self._cluster = cluster
         self._namespace = Namespace(f"torture-{secrets.token_hex(4)}")
+        self._news = f"{self._namespace.name}-news"
         place = Place(cluster.address, self._namespace.name, settings.folder)
         roles = ["workflows"] * WORKFLOW_WORKERS + ["activities"] * ACTIVITY_WORKERS
         self._workers = [
@@ -128,13 +129,14 @@ class Torture:
                 for spec in specs
             ],
         )
+        admin.create_topics([TopicSpec(self._news, PARTITIONS, replication=replication)])
         admin.close()
         return log
 
     async def _torment(self, log: Log, client: Client, producers: PlainProducers) -> None:
         def hand(name: str) -> Hand:
             draw = random.Random(f"{self._settings.seed} {name}")
-            return Hand(draw, client, producers, self._tail, self._ledger)
+            return Hand(draw, client, producers, self._tail, self._ledger, self._news)
 
         accounts = [Account(hand(f"account {number}")) for number in range(PARTITIONS)]
         async with asyncio.timeout(_READY_TIMEOUT_S):
@@ -145,6 +147,7 @@ class Torture:
             log,
             self._cluster.address,
             self._namespace,
+            self._news,
             PARTITIONS,
             self._workers,
             self._ledger,
@@ -244,6 +247,10 @@ class Torture:
             "workloads": dict(self._cases),
             "signals": ledger.signals_sent,
             "duplicate_signals": ledger.duplicates_sent,
+            "updates": sum(map(len, ledger.updates.values())),
+            "children": sum(map(len, ledger.children.values())),
+            "published": len(ledger.published),
+            "continued_runs": sum(ledger.chains.values()) - len(ledger.chains),
             "faults": dict(
                 sorted((self._worker_faults.counts + self._broker_faults.counts).items())
             ),
