@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -24,11 +24,13 @@ from weft.errors import (
     UnknownWorkflowError,
     WorkflowFailedError,
 )
-from weft.log import Log, open_log
-from weft.topics import Namespace, catalogue, create
+from weft.log import Log, TransactionalProducer, last, open_log
+from weft.topics import Namespace, catalogue, create, partition_of
 from weft.worker import Worker
 
 pytestmark = pytest.mark.kafka
+
+PARTITIONS = 4
 
 
 @workflow.define
@@ -162,6 +164,39 @@ def test_run_is_suspended_and_resumed_over_kafka(kafka_log: Log, topics: Namespa
         asyncio.run(suspend())
     with serving(kafka_log, topics.name):
         asyncio.run(resume())
+
+
+def test_run_is_seen_to_have_ended_when_that_was_told_before_readers_are_shown_it(
+    kafka_log: Log, topics: Namespace
+) -> None:
+    """A commit is confirmed before its partitions know. Here it lies behind another transaction, to the same effect."""
+
+    async def scenario(ahead: TransactionalProducer) -> None:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            handle = await client.start(approval, id="told", wait_s=30)
+            assert await handle.status() == "running"
+            ahead.begin()
+            number = partition_of(b"told", PARTITIONS)
+            ahead.append(topics.state, number, b"\0aborted", b"")
+            with closing(kafka_log.reader(committed=False)) as reader:
+                reader.assign({(topics.state, number): last(1)})
+                while reader.poll(1, 30)[0].key != b"\0aborted":
+                    reader.assign({(topics.state, number): last(1)})
+            await handle.signal("approval", "by Ada")
+            assert await handle.result() == "by Ada"
+            aborting = threading.Timer(0.3, ahead.abort, [30.0])
+            aborting.start()
+            status, history, listed = await asyncio.gather(
+                handle.status(), handle.history(), client.list("completed")
+            )
+            aborting.join()
+            assert (status, len(history)) == ("completed", 3)
+            assert [found.workflow_id for found in listed] == ["told"]
+
+    with closing(kafka_log.transactional_producer(f"{topics.name}-ahead")) as ahead:
+        ahead.fence(30)
+        with serving(kafka_log, topics.name):
+            asyncio.run(scenario(ahead))
 
 
 def test_executes_are_served_by_the_thousand_over_kafka(kafka_log: Log, topics: Namespace) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -20,7 +21,7 @@ from weft.errors import (
     RecordTooLargeError,
     UsageError,
 )
-from weft.log import LogRecord, TopicSpec
+from weft.log import FROM_START, LogRecord, TopicSpec
 from weft.log.kafka import KafkaLog, _absence, _group, open_kafka
 from weft.log.kafka._group import KafkaGroupConsumer
 from weft.log.kafka._transaction import KafkaTransactionalProducer
@@ -181,6 +182,60 @@ def test_client_knows_of_a_record_when_it_has_fetched_it_and_not_handed_it_out(k
         lambda: member.consumer._known_ends(flooding, [0]) == {(other, 0): 1}, "it to be fetched"
     )
     assert [record.topic for record in member.consumer.poll(1, PATIENCE_S)] == [other]
+
+
+def test_reading_to_the_end_waits_for_what_was_undecided_and_for_nothing_later(kit: Kit) -> None:
+    topic = kit.topic("orders", partitions=2)
+    first, second = kit.transactional("first"), kit.transactional("second")
+    first.begin()
+    _append(kit, first, topic, b"first")
+
+    def decide() -> None:
+        second.begin()
+        _append(kit, second, topic, b"second")
+        first.commit(PATIENCE_S)
+
+    deciding = threading.Timer(0.3, decide)
+    began_s = time.monotonic()
+    with closing(kit.log.reader()) as reader:
+        deciding.start()
+        records = reader.read_to_end(
+            {(topic, 0): FROM_START, (topic, 1): FROM_START}, PATIENCE_S, undecided_s=PATIENCE_S
+        )
+        assert [record.value for record in records] == [b"first"]
+        assert time.monotonic() - began_s < PATIENCE_S / 2
+        deciding.join()
+        assert reader.poll(10, 0.1) == []
+        second.commit(PATIENCE_S)
+        assert [record.value for record in reader.poll(10, PATIENCE_S)] == [b"second"]
+
+
+def test_reading_to_the_end_goes_no_further_when_nobody_decides(kit: Kit) -> None:
+    topic = kit.topic("orders")
+    producer = kit.transactional("open")
+    producer.begin()
+    producer.append(topic, 0, b"key", b"before")
+    producer.commit(PATIENCE_S)
+    producer.begin()
+    _append(kit, producer, topic, b"open")
+    with closing(kit.log.reader()) as reader:
+        began_s = time.monotonic()
+        offsets = {(topic, 0): FROM_START}
+        found = list(reader.read_to_end(offsets, PATIENCE_S, undecided_s=0.5))
+        assert [record.value for record in found] == [b"before"]
+        assert 0.5 <= time.monotonic() - began_s < PATIENCE_S / 2
+        producer.commit(PATIENCE_S)
+        assert [record.value for record in reader.poll(10, PATIENCE_S)] == [b"open"]
+
+
+def _append(kit: Kit, producer: KafkaTransactionalProducer, topic: str, value: bytes) -> None:
+    """In a transaction that stays open. Returns when it is on the log."""
+    producer.append(topic, 0, b"key", value)
+    with closing(kit.log.reader(committed=False)) as reader:
+        reader.assign({(topic, 0): FROM_START})
+        deadline_s = time.monotonic() + PATIENCE_S
+        while value not in [record.value for record in reader.poll(10, 1.0)]:
+            assert time.monotonic() < deadline_s, value
 
 
 def test_unreachable_broker_is_named_when_the_log_is_opened() -> None:

@@ -18,6 +18,9 @@ from weft.records import NULL, STORED_MARK, Event, Head, Page, Payload, Status
 
 T = TypeVar("T")
 
+_UNDECIDED_S = 3.0
+"""What is told to be done shall be seen. The brokers take milliseconds to show it, half a second where they have too
+much to do; a dead worker's open transaction must not keep anybody for longer."""
 _PAGE_MARK = b"\0"
 """In the keys of pages and claims; in no workflow ID."""
 
@@ -180,7 +183,8 @@ def _incomplete(record: LogRecord, head: Head, why: str) -> LogError:
 def committed_records(
     log: Log, offsets: Mapping[tuple[str, int], int], timeout_s: float
 ) -> AbstractContextManager[Iterator[LogRecord]]:
-    """Everything that is committed on these partitions. `timeout_s` bounds the time without progress."""
+    """Everything that is committed on these partitions, and was told to anybody. `timeout_s` bounds the time without
+    progress."""
     return _records(log, offsets, timeout_s, committed=True)
 
 
@@ -190,6 +194,6 @@ def _records(
 ) -> Iterator[Iterator[LogRecord]]:
     reader = log.reader(committed=committed)
     try:
-        yield reader.read_to_end(offsets, timeout_s)
+        yield reader.read_to_end(offsets, timeout_s, undecided_s=_UNDECIDED_S if committed else 0.0)
     finally:
         reader.close()

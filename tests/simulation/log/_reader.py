@@ -56,9 +56,9 @@ class SimulatedReader:
                 return records
 
     def read_to_end(
-        self, offsets: Mapping[TopicPartition, int], timeout_s: float
+        self, offsets: Mapping[TopicPartition, int], timeout_s: float, *, undecided_s: float = 0.0
     ) -> Iterator[LogRecord]:
-        """Raises `TopicError` when there is no such topic or partition."""
+        """Waits for nothing undecided, the worst that is allowed. Raises `TopicError` for an unknown partition."""
         self.assign(offsets)
         fetcher = self._fetcher
         places = [self._cluster.topics.partition(*place) for place in offsets]

@@ -83,10 +83,10 @@ class FlakyReader:
             raise self._flaky.read_errors.pop(0)
         return self._reader.poll(records_max, timeout_s)
 
-    def read_to_end(self, offsets: Any, timeout_s: float) -> Any:
+    def read_to_end(self, offsets: Any, timeout_s: float, **options: Any) -> Any:
         if self._flaky.end_errors:
             raise self._flaky.end_errors.pop(0)
-        return self._reader.read_to_end(offsets, timeout_s)
+        return self._reader.read_to_end(offsets, timeout_s, **options)
 
 
 @pytest.fixture
@@ -228,10 +228,10 @@ def test_thousand_waiting_calls_cost_few_reads_when_no_worker_is_up(
     reads = 0
     read_to_end = FlakyReader.read_to_end
 
-    def counted(self: FlakyReader, offsets: Any, timeout_s: float) -> Any:
+    def counted(self: FlakyReader, offsets: Any, timeout_s: float, **options: Any) -> Any:
         nonlocal reads
         reads += 1
-        return read_to_end(self, offsets, timeout_s)
+        return read_to_end(self, offsets, timeout_s, **options)
 
     monkeypatch.setattr(FlakyReader, "read_to_end", counted)
 

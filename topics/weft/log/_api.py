@@ -223,11 +223,17 @@ class Reader(Protocol):
     def poll(self, records_max: int, timeout_s: float) -> list[LogRecord]: ...
 
     def read_to_end(
-        self, offsets: Mapping[TopicPartition, int], timeout_s: float
+        self,
+        offsets: Mapping[TopicPartition, int],
+        timeout_s: float,
+        *,
+        undecided_s: float = 0.0,
     ) -> Iterator[LogRecord]:
         """Assign, then yield up to the last record that is committed as each partition's end is first reached.
 
-        `timeout_s` bounds the time without progress. Raises `LogUnavailableError` beyond it.
+        A commit may be confirmed a moment before readers see it. So a log where that can be waits for what is undecided
+        at an end, for at most `undecided_s` in all. `timeout_s` bounds the time without progress. Raises
+        `LogUnavailableError` beyond it.
         """
 
     def read_at(

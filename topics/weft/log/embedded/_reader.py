@@ -43,7 +43,7 @@ class EmbeddedReader:
             self._watch.wait(deadline_s)
 
     def read_to_end(
-        self, offsets: Mapping[TopicPartition, int], timeout_s: float
+        self, offsets: Mapping[TopicPartition, int], timeout_s: float, *, undecided_s: float = 0.0
     ) -> Iterator[LogRecord]:
         """`timeout_s` is not needed here: the file answers at once, or raises after the log's busy timeout."""
         self.assign(offsets)

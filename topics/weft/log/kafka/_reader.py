@@ -6,11 +6,12 @@ import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaException, Message
 
 from weft.errors import LogUnavailableError, TopicError
 from weft.log._api import LogRecord
 from weft.log._api import TopicPartition as TopicAndPartition
+from weft.log.kafka._ends import Ends
 from weft.log.kafka._errors import kafka_error, log_error
 from weft.log.kafka._positions import starting_points, wake
 from weft.log.kafka._records import first_error, records_of
@@ -62,55 +63,36 @@ class KafkaReader:
         return records
 
     def read_to_end(
-        self, offsets: Mapping[TopicAndPartition, int], timeout_s: float
+        self,
+        offsets: Mapping[TopicAndPartition, int],
+        timeout_s: float,
+        *,
+        undecided_s: float = 0.0,
     ) -> Iterator[LogRecord]:
         """Raises `TopicError` when there is no such topic or partition."""
         if self._to_end is None:
             self._to_end = self._new_client(self._to_end_settings)
         self._assign(self._to_end, offsets, min(timeout_s, _LOOKUP_TIMEOUT_S))
-        return self._read_to_end(self._to_end, dict(offsets), timeout_s)
+        ends = Ends(self._to_end, offsets, min(undecided_s, timeout_s))
+        return self._read_to_end(self._to_end, ends, timeout_s)
 
-    def _read_to_end(
-        self, client: Consumer, offsets: dict[TopicAndPartition, int], timeout_s: float
-    ) -> Iterator[LogRecord]:
-        unfinished = set(offsets)
+    def _read_to_end(self, client: Consumer, ends: Ends, timeout_s: float) -> Iterator[LogRecord]:
         deadline_s = time.monotonic() + timeout_s
         try:
-            while unfinished:
-                messages = self._take(client, _BATCH_RECORDS_MAX, deadline_s - time.monotonic())
-                if not messages:
-                    raise self._no_progress(unfinished, timeout_s)
-                records = records_of(messages)
-                if len(records) == len(messages) and len(unfinished) == len(offsets):
-                    yield from records
-                else:
-                    yield from self._up_to_the_ends(messages, unfinished, offsets)
-                deadline_s = time.monotonic() + timeout_s
+            while ends.unfinished:
+                until_s = min(deadline_s, ends.wait_until_s or deadline_s)
+                messages = self._take(client, _BATCH_RECORDS_MAX, until_s - time.monotonic())
+                if messages:
+                    yield from ends.take(messages, self._name)
+                    deadline_s = time.monotonic() + timeout_s
+                elif until_s == deadline_s:
+                    raise self._no_progress(ends.unfinished, timeout_s)
+                ends.give_up_waiting()
         finally:
             # Nobody takes what it would go on fetching.
             if self._to_end is client:
                 client.unassign()
-        self._next_offsets = offsets
-
-    def _up_to_the_ends(
-        self,
-        messages: list[Message],
-        unfinished: set[TopicAndPartition],
-        next_offsets: dict[TopicAndPartition, int],
-    ) -> Iterator[LogRecord]:
-        """The records of unfinished partitions, and which of these end on the way."""
-        for message in messages:
-            error = message.error()
-            place = (message.topic() or "", message.partition() or 0)
-            if error is None:
-                if place in unfinished:
-                    yield from records_of([message])
-            elif error.code() == KafkaError._PARTITION_EOF:
-                if place in unfinished:
-                    unfinished.discard(place)
-                    next_offsets[place] = message.offset() or 0
-            elif failure := first_error([message], self._name):
-                raise failure
+        self._next_offsets = ends.next_offsets
 
     def _no_progress(
         self, unfinished: set[TopicAndPartition], timeout_s: float
