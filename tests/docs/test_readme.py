@@ -99,7 +99,7 @@ def check_troubles(shell: Shell) -> None:
     blocked, unblock = commands(GUIDE["blocked"])
     listing, show, replay, replay_all = commands(GUIDE["letters"])
     wait_until(lambda: "no workflow 'order-3'" in shell.run(listing), "it is put aside")
-    assert "1 dead letters in the last hour." in shell.run(["weft", "doctor"])
+    assert "1 dead letter in the last hour." in shell.run(["weft", "doctor"])
     (letter,) = json.loads(shell.run([*listing, "--json"]))
     place = f"{letter['partition']}@{letter['offset']}"
     assert "no workflows" in shell.run(blocked)

@@ -320,6 +320,24 @@ def test_errors_are_told_in_plain_words(dev: Serving) -> None:
         weft("list", "--file", "nowhere.weft", "--debug")
 
 
+def test_waiting_for_a_blocked_run_is_told_why_it_does_not_end(
+    dev: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weft.cli._workflows._LOOKS_S", (0.2, 0.2))
+    assert weft("start", "helo", "--id", "slip").status == 0
+    dev.says("workflow 'slip' is blocked: This worker has no workflow 'helo'")
+    answer = weft("result", "slip", "--timeout", "1s")
+    assert answer.status == 1
+    first, _, rest = answer.stderr.partition("\n")
+    assert first.startswith("slip is blocked: This worker has no workflow 'helo'")
+    assert "Was 'hello' meant?" in first
+    assert "has not ended within 1 s: it is blocked" in rest
+
+
+def test_version_is_shown() -> None:
+    assert weft("--version").stdout.startswith("weft 0.")
+
+
 def test_namespace_and_file_come_from_the_settings_file(folder: Path) -> None:
     (folder / "weft.toml").write_text(
         'namespace = "shop"\nfile = "logs/shop.weft"\n', encoding="utf-8"

@@ -178,6 +178,7 @@ def test_looping_workflows_are_blocked_and_the_others_served_meanwhile(desk: Des
     """Twelve of them in one batch would hold the partition up for longer than a session lasts."""
     with serving(desk.folder, *WORKER) as process:
         begin(process, "good", workflow="patient")
+        assert "it waits for a signal, an update or a condition" in weft("show", "good").stdout
         for number in range(12):
             value = {"kind": "start", "workflow": "spinning", "request_id": f"r-{number}"}
             desk.produce(f"spin-{number}", json.dumps(value).encode())
@@ -292,8 +293,10 @@ def test_doctor_names_what_is_wrong_and_where(desk: Desk) -> None:
     with serving(desk.folder, *WORKER) as process:
         process.says("serving on")
         until(lambda: "dead letters in the last hour." in weft("doctor").stdout, "dead letters")
+        assert "no worker answers" not in weft("doctor").stdout
     told = weft("doctor").stdout
-    assert "2 partitions were last claimed by 1 workers: w1" in told
+    assert "2 partitions, last claimed by 1 worker: w1" in told
+    assert "no worker answers for partitions 0, 1 (within 5 s)" in told, "w1 has been stopped"
     assert f"workflow 'busy' gets 100% of the signals of partition {number}" in told
     assert f"partition {number} gets" in told
     admin = desk.log.admin()

@@ -94,18 +94,28 @@ class Workflow(Generic[In, Out_co]):
 
     def encode_result(self, value: object) -> Payload:
         """What the function returned, as JSON. Raises UsageError for what JSON cannot hold."""
-        return encode_by_hint(value, Any if self.is_generator else self._hints.hint("return"))
+        try:
+            return encode_by_hint(value, Any if self.is_generator else self._hints.hint("return"))
+        except UsageError as error:
+            raise UsageError(f"workflow {self.name}, result: {error}") from None
 
     def run(self, machine: Machine, data: Payload) -> Coroutine[Any, Any, Any]:
         """The function as a coroutine on its context."""
         return self._run(machine, data)
 
     async def _run(self, machine: Machine, data: Payload) -> Any:
-        args = (self.decode_input(data),) if self._input_name else ()
+        args = (self._input_of(data),) if self._input_name else ()
         context = self.make_context(machine)
         if self.is_generator:
             return await drive(self.function(context, *args))
         return await self.function(context, *args)
+
+    def _input_of(self, data: Payload) -> In:
+        """Raises UsageError for what is not of the declared type: whoever started it had perhaps not the code."""
+        try:
+            return self.decode_input(data)
+        except UsageError as error:
+            raise UsageError(f"workflow {self.name}, input: {error}") from None
 
     def make_context(self, machine: Machine) -> BaseContext:
         """What the function is given first."""

@@ -7,6 +7,8 @@ begins with, and a definition without a version comes before all that have one.
 
 from __future__ import annotations
 
+import difflib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +27,12 @@ def version_key(version: str) -> tuple[tuple[bool, int, str], ...]:
         (True, int(part), "") if part.isdecimal() else (False, 0, part)
         for part in _PARTS.findall(version)
     )
+
+
+@functools.lru_cache(maxsize=1000)
+def _most_alike(name: str, names: tuple[str, ...]) -> str:
+    """Kept, for a thousand starts may have one and the same slip; empty when none is alike."""
+    return next(iter(difflib.get_close_matches(name, names, n=1)), "")
 
 
 class Workflows(Mapping[str, Workflow[Any, Any]]):
@@ -88,7 +96,7 @@ class Workflows(Mapping[str, Workflow[Any, Any]]):
         if not versions:
             known = ", ".join(sorted(self)) or "none"
             return (
-                f"This worker has no workflow {name[:_NAME_LENGTH_MAX]!r} (it has: {known}). "
+                f"This worker has no workflow {name[:_NAME_LENGTH_MAX]!r} (it has: {known}).{self._meant(name)} "
                 "Deploy a worker that has it; the run continues by itself then."
             )
         deployed = ", ".join(one.version or "one without a version" for one in versions)
@@ -97,6 +105,11 @@ class Workflows(Mapping[str, Workflow[Any, Any]]):
             f"(deployed here: {deployed}). A run stays on the version that it started with: deploy workers that have "
             "that one too; the run continues by itself then."
         )
+
+    def _meant(self, name: str) -> str:
+        """The name that is most like it, as a question; empty when none is."""
+        alike = _most_alike(name[:_NAME_LENGTH_MAX], tuple(self))
+        return f" Was {alike!r} meant?" if alike else ""
 
     def __getitem__(self, name: str) -> Workflow[Any, Any]:
         versions = self.versions(name)

@@ -230,9 +230,9 @@ def test_refusal_by_a_pydantic_model_inside_names_its_field(
 @pytest.mark.parametrize(
     "value,reason",
     [
-        (object(), "a object cannot be written as JSON"),
-        ({"a": [1, {"b": lambda: None}]}, "a function cannot be written as JSON"),
-        ({(1, 2): 3}, "a tuple cannot be written as JSON"),
+        (object(), "type object cannot be written as JSON"),
+        ({"a": [1, {"b": lambda: None}]}, "type function cannot be written as JSON"),
+        ({(1, 2): 3}, "type tuple cannot be written as JSON"),
         ("\ud800", "surrogates"),
     ],
 )

@@ -379,6 +379,8 @@ def test_id_is_taken_as_long_as_its_run_is_open(env: Environment) -> None:
 
 
 def test_wrong_input_is_refused_where_it_enters(env: Environment) -> None:
+    with pytest.raises(UsageError, match="needs the workflow itself, not 'buy'"):
+        env.start("buy")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="workflow buy, input"):
         env.start(flows.buy, 7)  # type: ignore[misc]
 
@@ -481,3 +483,12 @@ def test_status_of_its_own_is_told_as_it_stands(env: Environment) -> None:
     assert run.custom_status is None
     run.result()
     assert run.custom_status == {"stage": 2}
+
+
+def test_result_that_cannot_be_stored_is_said_to_be_the_workflows(env: Environment) -> None:
+    @workflow.define
+    async def odd(_: workflow.Context) -> Any:
+        return threading.Lock()
+
+    with pytest.raises(WorkflowFailedError, match=r"workflow odd, result: .*type lock cannot be"):
+        env.start(odd).result()

@@ -91,6 +91,19 @@ def last_result(served: Served, key: str = "order-42") -> Any:
 # Unknown here.
 
 
+def test_start_of_a_misspelled_workflow_names_the_one_that_is_like_it(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve(at_once)
+    served.start("at_onec")
+    reason = (
+        "This worker has no workflow 'at_onec' (it has: at_once). Was 'at_once' meant? Deploy a worker that has it; "
+        "the run continues by itself then."
+    )
+    assert served.head().reason == reason
+    assert f"workflow 'order-42' is blocked: {reason}" in caplog.messages
+
+
 def test_start_of_an_unknown_workflow_waits_blocked(serve: Serve) -> None:
     served = serve(at_once)
     batch = served.start("approval", reply_to=accepted_reply())

@@ -43,7 +43,7 @@ def _encode_other(value: Any) -> Any:
             return adapter(kind).dump_python(value, mode="json")
         except (PydanticUserError, ValueError):
             pass
-    raise TypeError(f"a {kind.__qualname__} cannot be written as JSON")
+    raise TypeError(f"type {kind.__qualname__} cannot be written as JSON")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_other)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +15,9 @@ from weft.cli._context import Common, command
 from weft.cli._load_shares import Sample, hot_keys, skewed
 from weft.client import Client, WorkflowSummary
 from weft.codec import decode_claim
+from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError
 from weft.log import FROM_START, Admin, Log, last
-from weft.topics import Namespace, catalogue, check, partition_count, queues
+from weft.topics import Namespace, catalogue, check, partition_count, partition_of, queues
 
 Level = Literal["ok", "warning", "error"]
 
@@ -23,6 +25,8 @@ _SAMPLE_MAX = 2000
 """The newest records of each partition that are looked at."""
 _READ_TIMEOUT_S = 10.0
 _REASON_MAX = 300
+_ANSWER_S = 5.0
+"""How long a worker has to answer for a partition: a rebalance may be under way."""
 _RECENT_S = 3600.0
 _MARKS: dict[Level, str] = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -98,8 +102,56 @@ def _owners(log: Log, namespace: Namespace, count: int) -> Iterator[Finding]:
         owners = sorted(set(owner_by_partition.values()))
         yield Finding(
             "ok",
-            f"{len(owner_by_partition)} partitions were last claimed by {len(owners)} workers: {', '.join(owners)}",
+            f"{_counted(len(owner_by_partition), 'partition')}, last claimed by "
+            f"{_counted(len(owners), 'worker')}: {', '.join(owners)}",
         )
+    yield from _silent(log, namespace, sorted(owner_by_partition), count)
+
+
+def _silent(
+    log: Log, namespace: Namespace, partitions: Sequence[int], count: int
+) -> Iterator[Finding]:
+    """Who claimed a partition may be gone: each is asked for a workflow that is not there, which its owner says."""
+
+    async def silent() -> list[int]:
+        async with Client(log, namespace=namespace.name) as client:
+            answers = await asyncio.gather(
+                *(_answers(client, _probe_id(number, count)) for number in partitions)
+            )
+        return [number for number, answer in zip(partitions, answers, strict=True) if not answer]
+
+    found = asyncio.run(silent())
+    if found:
+        yield Finding(
+            "warning",
+            f"no worker answers for partitions {', '.join(map(str, found))} (within {_ANSWER_S:g} s): their workflows "
+            "stand still.",
+            "Start a worker with workflows (`weft worker FILE`), or see why it does not serve them.",
+        )
+
+
+async def _answers(client: Client, workflow_id: str) -> bool:
+    try:
+        await client.handle(workflow_id).query("doctor", timeout_s=_ANSWER_S)
+    except DeadlineError:
+        return False
+    except (UnknownWorkflowError, RefusedError):
+        pass
+    return True
+
+
+def _probe_id(number: int, count: int) -> str:
+    """An ID that belongs to this partition, and to no workflow."""
+    ids = (f"weft-doctor-{place}" for place in itertools.count())
+    return next(one for one in ids if partition_of(one.encode(), count) == number)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= _REASON_MAX else f"{reason[:_REASON_MAX]}..."
 
 
 def _blocked(log: Log, namespace: Namespace) -> Iterator[Finding]:
@@ -117,9 +169,10 @@ def _blocked(log: Log, namespace: Namespace) -> Iterator[Finding]:
     for (workflow, version), summaries in sorted(found.items()):
         what = f"{workflow} in version {version}" if version else workflow
         first = summaries[0]
+        runs = f"{_counted(len(summaries), 'run')} of {what}"
         yield Finding(
             "warning",
-            f"{len(summaries)} runs of {what} are blocked, such as {first.workflow_id!r}: {first.reason[:_REASON_MAX]}",
+            f"{runs} blocked, such as {first.workflow_id!r}: {_cut(first.reason)}",
             "`weft list --status blocked` lists them.",
         )
 
@@ -164,7 +217,7 @@ def _dead_letters(log: Log, namespace: Namespace, count: int) -> Iterator[Findin
     if recent:
         yield Finding(
             "warning",
-            f"{recent} dead letters in the last hour.",
+            f"{_counted(recent, 'dead letter')} in the last hour.",
             "`weft deadletters list --since 1h` says why.",
         )
     else:

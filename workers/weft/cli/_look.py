@@ -137,6 +137,19 @@ async def show(common: Common, id: IdArgument, full: FullOption = False) -> None
             ("ID", "UPDATE", "STATUS", "SINCE (UTC)"),
             [(one.update_id, one.update, one.status, one.since) for one in description.updates],
         )
+    if description.status == "running" and not _asked_for(description):
+        common.output.text(
+            "\nhas asked for nothing that is open: it waits for a signal, an update or a condition of its code, or for "
+            "a worker"
+        )
+
+
+def _asked_for(description: WorkflowDescription) -> bool:
+    """Whether something is open that the history tells of: what code awaits beside that, only the code knows."""
+    is_child_open = any(child.status in _OPEN for child in description.children)
+    return is_child_open or bool(
+        description.activities or description.timers or description.updates
+    )
 
 
 def _show_children(common: Common, children: Sequence[ChildDescription]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import typer
@@ -11,9 +13,11 @@ import typer
 from weft.cli._context import Common, command
 from weft.cli._output import json_text
 from weft.cli._parse import duration, json_value
-from weft.client import Client
-from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError
+from weft.client import Client, Handle
+from weft.errors import DeadlineError, RefusedError, UnknownWorkflowError, UsageError, WeftError
 
+_LOOKS_S = (2, 10, 60, 600)
+"""Waits between two looks at a run whose result is waited for."""
 _AT_ONCE = 100
 """Requests of one command that wait for their answers together."""
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The workflow's ID.")]
@@ -75,7 +79,7 @@ async def start(
         if wait:
             if not common.output.as_json:
                 common.output.note(f"{text}; waiting for its result")
-            _show_result(common, {**started, "result": await handle.result()})
+            _show_result(common, {**started, "result": await _end_of(common, handle)})
         else:
             common.output.answer(text, started)
 
@@ -90,8 +94,26 @@ async def result(
     """Wait for a workflow's result and print it."""
     async with common.client() as client:
         handle = client.handle(id)
-        value = await handle.result(timeout=duration(timeout))
+        value = await _end_of(common, handle, duration(timeout))
         _show_result(common, {"workflow_id": id, "run_id": handle.run_id, "result": value})
+
+
+async def _end_of(common: Common, handle: Handle[Any], timeout: timedelta | None = None) -> Any:
+    """The result. Whoever waits for a run that does not go on by itself is told so, once."""
+    waiting = asyncio.create_task(handle.result(timeout=timeout))
+    for pause_s in _LOOKS_S:
+        await asyncio.wait([waiting], timeout=pause_s)
+        if waiting.done() or common.output.as_json:
+            break
+        with suppress(
+            WeftError
+        ):  # nothing to tell yet; what matters will be told by the wait itself
+            told = await handle.describe()
+            if told.status in ("blocked", "suspended"):
+                reason = f": {told.reason}" if told.reason else ""
+                common.output.note(f"{handle.id} is {told.status}{reason}")
+                break
+    return await waiting
 
 
 def _show_result(common: Common, document: dict[str, Any]) -> None:

@@ -52,6 +52,7 @@ Crashes = Callable[[str, str, int, int], bool]
 
 TURNS_MAX = 100_000
 """Of one wait: a workflow that goes round for ever must not do so for its test."""
+_NOT_A_WORKFLOW = "env.start needs the workflow itself, not {!r}: a function that is decorated with @workflow.define."
 _CHECKED_EACH_TURN_MAX = 20
 _GROWTH_BETWEEN_CHECKS = 1.25
 """Longer histories are replayed whenever they have grown so much: all checks together stay a multiple of one."""
@@ -164,6 +165,8 @@ class Environment:
 
         Raises UsageError for a wrong input, AlreadyStartedError, NondeterminismError.
         """
+        if not isinstance(workflow, Workflow):
+            raise UsageError(_NOT_A_WORKFLOW.format(workflow))
         self._know(workflow)
         plain = workflow.encode_input(input)
         workflow_id = id or self._new_id(workflow.name)

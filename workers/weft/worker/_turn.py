@@ -81,6 +81,8 @@ _TEXT_LENGTH_MAX = 7000
 """Of what an exception says, within a reason: the line of code must have room beside it."""
 _BROKEN = (Exception, SystemExit, KeyboardInterrupt)
 """Whatever broke, only this run may stop. An interrupt is the user code's own: signals go to the main thread."""
+_TOLD_REASONS_MAX = 1000
+"""Different reasons for blocked runs that one partition's log shows; the metrics and `weft list` have them all."""
 REFUSED_MAX = 10_000
 """Activities and children that fail within one step because they are too large: code that asks again and again must
 come to an end."""
@@ -111,6 +113,7 @@ class Turn:
     ) -> None:
         self.count = 0
         self._observed = observed
+        self._told_reasons: set[str] = set()
         self.on_continued: Callable[[Cell, Batch], None] | None = None
         """Told of a run that another one continues, as long as its history is there."""
         self._messenger = messenger
@@ -534,6 +537,11 @@ class Turn:
         self, cell: Cell, reason: str, batch: Batch, now_ms: int, source: str, record: object
     ) -> None:
         event_id = _run(cell).last_event_id + 1
+        if reason not in self._told_reasons and len(self._told_reasons) < _TOLD_REASONS_MAX:
+            self._told_reasons.add(
+                reason
+            )  # a thousand runs of a workflow that is not here are one line
+            logger.warning("workflow %r is blocked: %s", cell.workflow_id, _writable(reason))
         self._append(cell, WorkflowBlocked(event_id, now_ms, _writable(reason)), batch)
         if record is not None:
             self.defer(cell, source, record, now_ms)
