@@ -31,8 +31,6 @@ COMMANDS = {
     "client",
     "dev",
     "doctor",
-    "engine",
-    "executor",
     "gate",
     "holding",
     "kafka",
@@ -329,17 +327,6 @@ def test_first_steps_run_on_kafka_as_they_are_typed(
         assert "Hello, Ada!" in shell.run(start)
         assert "completed" in shell.run(show)
         assert shell.run([sys.executable, "client.py"]) == "hello-2 Hello, Grace!\n"
-
-
-def test_executors_run_as_they_are_typed(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    serve(shell, "executor")
-    there = BLOCKS["engine"].replace(f'kafka="{ADDRESS}"', 'embedded="engine.weft"')
-    assert there != BLOCKS["engine"]
-    (tmp_path / "engine.py").write_text(there, encoding="utf-8")
-    first = shell.run([sys.executable, "executor.py"])
-    assert first == "welcome-1 is done\nHello, Ada! Approved by Grace.\n"
-    assert shell.run([sys.executable, "engine.py"]) == "Hello, Ada! Approved by Grace.\n"
 
 
 def test_signals_and_queries_run_as_they_are_typed(tmp_path: Path) -> None:

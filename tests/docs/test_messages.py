@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.support.documents import ROOT, blocks
+from tests.support.documents import ROOT, block, blocks, load
 from tests.support.serving import make_topics, serving
 from weft.client import Client
 from weft.errors import UpdateFailedError, UpdateRejectedError
@@ -24,30 +20,6 @@ PAGE = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
 BLOCKS = blocks(PAGE)
 
 pytestmark = pytest.mark.requirement("R1-5", "R3-8")
-
-
-def load(name: str, folder: Path) -> ModuleType:
-    """A block as the module that a user has of it."""
-    file = folder / f"{name}.py"
-    file.write_text(BLOCKS[name], encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(f"messages_{name}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ModuleType]:
-    module = load(request.param, tmp_path)
-    yield module
-    del sys.modules[module.__name__]
-
-
-def block(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("page", [pytest.param(name, id=name)], indirect=True)
 
 
 def test_blocks_are_all_tested() -> None:
@@ -97,7 +69,7 @@ def test_update_that_fails_leaves_the_run_as_it_was(page: Any, env: Environment)
 def test_client_sends_updates(
     page: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sending = load("sending", tmp_path)
+    sending = load("sending", BLOCKS["sending"], tmp_path)
 
     async def run(log: Any) -> list[str]:
         async with (

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.support.documents import ROOT, blocks, commands
+from tests.support.documents import ROOT, block, blocks, commands
 from weft.codec import decode_payload
 from weft.errors import WorkflowFailedError
 from weft.hitl import InteractionResponse
@@ -22,26 +18,6 @@ from weft.testing import Environment, Handle, crash_everywhere
 PAGE = (ROOT / "docs" / "patterns.md").read_text(encoding="utf-8")
 BLOCKS = blocks(PAGE)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ModuleType]:
-    """The block that the test is about, as the module that a user has of it."""
-    name = request.param
-    file = tmp_path / f"{name}.py"
-    file.write_text(BLOCKS[name], encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(f"pattern_{name}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-def block(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("page", [pytest.param(name, id=name)], indirect=True)
 
 
 @pytest.mark.requirement("R3-36")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
@@ -10,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(sys.executable).parent
@@ -24,6 +28,24 @@ def blocks(text: str) -> dict[str, str]:
 def commands(block: str) -> list[list[str]]:
     """The shell lines of a block, without their comments."""
     return [words for line in block.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+def load(name: str, code: str, folder: Path) -> ModuleType:
+    """A block as the module that a user has of it, in a file of that name; `sys.modules` keeps it."""
+    file = folder / f"{name}.py"
+    file.write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(f"page_{name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def block(name: str) -> pytest.MarkDecorator:
+    """The block that a test is about: its `page` (a fixture of tests/docs) is that block's module."""
+    return pytest.mark.parametrize("page", [pytest.param(name, id=name)], indirect=True)
 
 
 class Shell:
