@@ -23,7 +23,7 @@ from weft.records import (
     WorkflowTimedOut,
 )
 from weft.workflow import Machine
-from weft.workflow._compare import COMMAND_EVENTS, describe_event
+from weft.workflow._compare import COMMAND_EVENTS, describe
 
 FROM_OUTSIDE = (WorkflowTerminated, WorkflowTimedOut)
 every_shape = pytest.mark.parametrize("shape", parameters(SHAPES))
@@ -89,7 +89,7 @@ def changed_histories(events: list[HistoryEvent]) -> Iterator[list[HistoryEvent]
             yield [*before, msgspec.structs.replace(event, due_ms=event.due_ms + 1), *after]
     for index, (first, second) in enumerate(itertools.pairwise(events)):
         if isinstance(first, COMMAND_EVENTS) and isinstance(second, COMMAND_EVENTS):
-            assert describe_event(first) != describe_event(second)
+            assert describe(first) != describe(second)
             yield renumbered([*events[:index], second, first, *events[index + 2 :]])
 
 

@@ -33,7 +33,7 @@ from weft.worker._takeover import Takeover
 from weft.worker._updates import Updates
 from weft.worker._watch import AttemptWatch
 from weft.workflow import Machine
-from weft.workflow._continue import Untaken
+from weft.workflow._signals import Untaken
 
 
 def _reply_first(original: Callable[..., None]) -> Callable[..., None]:

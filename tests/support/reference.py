@@ -42,8 +42,8 @@ PAGES = {
         ("define", "Context", "WorkflowInfo"),
         frozenset({"CancelScope", "Context", "GeneratorContext", "History", "Saga", "Workflow"})
         | {"Child", "ChildHandle", "OpenQuestion", "ParentInfo", "WorkflowInfo", "WorkflowLogger"},
-        frozenset({"ACTIVATIONS", "UNGUARDED", "Guard", "Machine", "TurnInterrupted"})
-        | {"leave_loop", "running_line"},
+        frozenset({"ACTIVATIONS", "Activities", "UNGUARDED", "Guard", "Machine"})
+        | {"TurnInterrupted", "leave_loop", "running_line"},
     ),
     "weft.activity": Page(
         ("define", "Retry", "info", "heartbeat", "is_cancelled"),

@@ -74,23 +74,20 @@ def place_of(machine: Machine) -> dict[str, Any]:
     return {
         "line": machine.code_line(),
         "now_ms": machine.loop.now_ms,
-        "activities": list(machine._activities),
-        "timers": list(machine._timers),
+        "activities": list(machine.activities.open),
+        "timers": list(machine.timers.open),
         "signals": {
             name: [bytes(signal.payload) for signal in signals]
-            for name, signals in machine._signals.items()
-            if signals
+            for name, signals in machine.signals.kept.items()
         },
-        "receivers": {
-            name: len(futures) for name, futures in machine._receivers.items() if futures
-        },
+        "receivers": machine.signals.receiver_counts,
         "tasks": sum(not task.done() for task in machine.loop._tasks),
-        "next_command": machine._command_id,
-        "random": machine._random.getstate() if machine._random else None,
-        "ended": machine._ended,
-        "patched": dict(machine._patched),
-        "handlers": [*machine.handlers.signals, *machine.handlers.updates],
-        "handlers_under_way": dict(machine.handlers._under_way),
+        "next_command": machine.commands.last_number,
+        "random": machine.random.getstate() if "random" in vars(machine) else None,
+        "ended": machine.commands.ended,
+        "patched": dict(machine.patches.told),
+        "handlers": [*machine.signals.handlers, *machine.updates.handlers],
+        "handlers_under_way": dict(machine.handler_calls.under_way),
         "custom_status": bytes(machine.custom_status),
     }
 

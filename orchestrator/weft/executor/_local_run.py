@@ -54,7 +54,7 @@ from weft.records import (
     StartWorkflow,
     WorkflowFailed,
 )
-from weft.workflow import ACTIVATIONS, Machine, Workflow
+from weft.workflow import ACTIVATIONS, Activities, Machine, Workflow
 
 logger = logging.getLogger("weft.executor")
 
@@ -76,8 +76,21 @@ _DONE_HERE: frozenset[type] = frozenset(
 )
 
 
+class LocalActivities(Activities):
+    """Keeps in `called` what the code calls, by number: it may be functions that nobody else knows by a name."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.commands, machine.loop)
+        self.called: dict[int, Activity[..., Any] | str] = {}
+
+    def schedule(self, activity: Any, *args: Any) -> Any:
+        future = super().schedule(activity, *args)
+        self.called[future.activity_id] = activity
+        return future
+
+
 class LocalMachine(Machine):
-    """Keeps the activities that the code calls: they may be functions that nobody else knows by a name."""
+    """One whose activities run in this process."""
 
     def __init__(self, workflow: Workflow[Any, Any], history: RunHistory) -> None:
         super().__init__(
@@ -85,12 +98,8 @@ class LocalMachine(Machine):
             history.workflow_id,
             read_history=lambda event_id: history.events[event_id:],
         )
-        self.called: dict[int, Activity[..., Any] | str] = {}
-
-    def schedule_activity(self, activity: Any, *args: Any, **kwargs: Any) -> Any:
-        future = super().schedule_activity(activity, *args, **kwargs)
-        self.called[self._command_id] = activity
-        return future
+        self.activities = activities = LocalActivities(self)
+        self.called = activities.called
 
 
 class LocalRun:

@@ -2,6 +2,7 @@
 
 from weft.determinism import unguarded
 from weft.records import ParentClose
+from weft.workflow._activities import Activities
 from weft.workflow._child import Child, child
 from weft.workflow._children import ChildHandle
 from weft.workflow._context import Context, GeneratorContext, ParentInfo, WorkflowInfo
@@ -21,6 +22,7 @@ from weft.workflow._versions import Workflows, workflows_of
 __all__ = [
     "ACTIVATIONS",
     "UNGUARDED",
+    "Activities",
     "CancelScope",
     "Child",
     "ChildHandle",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Generator
+from typing import Any, Generic, TypeVar
 
 from weft.activity import to_cause
 from weft.codec import decode_payload, encode_payload
@@ -12,10 +12,8 @@ from weft.core import CancelChild, ScheduleChild, SendSignal
 from weft.errors import ChildWorkflowError, SignalNotDeliveredError, UsageError
 from weft.records import ChildCompleted, ChildFailed, ChildStarted, Payload, SignalDelivered
 from weft.workflow._child import Child
+from weft.workflow._commands import Commands
 from weft.workflow._futures import WorkflowFuture
-
-if TYPE_CHECKING:
-    from weft.workflow._machine import Machine
 
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -92,7 +90,7 @@ class ChildFuture(WorkflowFuture):
     """A child's result, or its start. Cancelling it asks the child to end."""
 
     def __init__(self, children: Children, child_id: int) -> None:
-        super().__init__(loop=children.machine.loop)
+        super().__init__(loop=children.loop)
         self._children = children
         self._child_id = child_id
 
@@ -104,10 +102,21 @@ class ChildFuture(WorkflowFuture):
 
 
 class Children:
-    """Of one machine."""
+    """Of one run."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(
+        self,
+        commands: Commands,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        parent_id: str,
+        run_id: str,
+    ) -> None:
+        """`parent_id` is the workflow ID of the run, from which those of its children are made."""
+        self.loop = loop
+        self._commands = commands
+        self._parent_id = parent_id
+        self._run_id = run_id
         self._open: dict[int, ChildHandle[Any]] = {}
         self._starting: dict[int, ChildFuture] = {}
         """Those whose code waits for their start."""
@@ -131,11 +140,10 @@ class Children:
         return future
 
     def schedule(self, child: Child[Any, Any], data: Payload) -> ChildHandle[Any]:
-        machine = self.machine
-        number = machine.next_number("start a child")
-        workflow_id = child.id_of(machine.workflow_id, machine.run_id, number)
+        number = self._commands.next_number("start a child")
+        workflow_id = child.id_of(self._parent_id, self._run_id, number)
         handle = ChildHandle(self, number, child, workflow_id)
-        if not machine.ended:
+        if not self._commands.ended:
             self._open[number] = handle
             command = ScheduleChild(
                 number,
@@ -148,7 +156,7 @@ class Children:
                 child.parent_close,
                 child.version,
             )
-            machine.ask(command, number)
+            self._commands.ask(command, number)
         return handle
 
     def cancel(self, child_id: int, reason: str) -> None:
@@ -156,24 +164,24 @@ class Children:
         if child_id not in self._open or child_id in self._cancelled:
             return
         self._cancelled.add(child_id)
-        if self.machine.withdraw(child_id):
+        if self._commands.withdraw(child_id):
             del self._open[child_id]
             self._starting.pop(child_id, None)
-        elif not self.machine.ended:
-            self.machine.ask(CancelChild(child_id, reason), -child_id)
+        elif not self._commands.ended:
+            self._commands.ask(CancelChild(child_id, reason), -child_id)
 
     def signal(
         self, workflow_id: str, name: str, payload: object, namespace: str, child_id: int = 0
     ) -> WorkflowFuture:
         """Send a signal; what became of it is waited for."""
-        machine = self.machine
         data = encode_payload(payload)
-        number = machine.next_number("send a signal")
-        future = WorkflowFuture(loop=machine.loop)
-        if not machine.ended:
+        number = self._commands.next_number("send a signal")
+        future = WorkflowFuture(loop=self.loop)
+        if not self._commands.ended:
             where = f" in namespace {namespace!r}" if namespace else ""
             self._sends[number] = (future, f"signal {name!r} to workflow {workflow_id!r}{where}")
-            machine.ask(SendSignal(number, workflow_id, name, data, namespace, child_id), number)
+            command = SendSignal(number, workflow_id, name, data, namespace, child_id)
+            self._commands.ask(command, number)
         return future
 
     # What the history tells.
@@ -216,6 +224,12 @@ class Children:
         else:
             future.set_result(None)
 
+    def clear(self) -> None:
+        """Once the code is dropped: it and what it waited for hold each other."""
+        self._open.clear()
+        self._starting.clear()
+        self._sends.clear()
+
 
 def _error(handle: ChildHandle[Any], event: ChildFailed) -> ChildWorkflowError:
     """What the parent sees when its child did not complete. Its `message` is what the child's own failure said."""
@@ -238,12 +252,3 @@ def _error(handle: ChildHandle[Any], event: ChildFailed) -> ChildWorkflowError:
     error.message = failure.message
     error.__cause__ = to_cause(failure.cause)
     return error
-
-
-FEEDS: dict[type, Callable[[Children, Any], None]] = {
-    ChildStarted: Children.started,
-    ChildCompleted: Children.completed,
-    ChildFailed: Children.failed,
-    SignalDelivered: Children.delivered,
-}
-"""The events that wake code which has children or has sent signals."""

@@ -7,8 +7,9 @@ it answers the code's question, and code that does not ask any more takes the ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from weft.core import (
     CancelActivity,
@@ -47,9 +48,6 @@ from weft.records import (
     WorkflowFailed,
 )
 
-if TYPE_CHECKING:
-    from weft.workflow._machine import Machine
-
 COMMAND_EVENTS = (
     ActivityScheduled,
     ActivityCancelled,
@@ -74,13 +72,22 @@ _ADVICE = (
 )
 
 
-def check_command(machine: Machine, command: Command, event: HistoryEvent) -> None:
+class Replayed(Protocol):
+    """Whose replay it is."""
+
+    workflow_id: str
+
+    def code_line(self) -> str:
+        """Where in the user's code the run waits now."""
+
+
+def check_command(run: Replayed, command: Command, event: HistoryEvent) -> None:
     """Raises NondeterminismError unless `command` is what led to `event`."""
-    expected, actual = describe_event(event), describe_command(command)
+    expected, actual = describe(event), describe(command)
     if expected != actual and not _was_refused(event, command):
         raise NondeterminismError(
-            f"Replay of {machine.workflow_id} differs from its history {_place(event)}: the history has "
-            f"{expected}, the code asked for {actual}{_line(machine)}. {_ADVICE}",
+            f"Replay of {run.workflow_id} differs from its history {_place(event)}: the history has "
+            f"{expected}, the code asked for {actual}{_line(run)}. {_ADVICE}",
             event_id=event.event_id,
             expected=expected,
             actual=actual,
@@ -100,12 +107,12 @@ def _was_refused(event: HistoryEvent, command: Command) -> bool:
     )
 
 
-def refuse_missing(machine: Machine, event: HistoryEvent) -> NondeterminismError:
+def refuse_missing(run: Replayed, event: HistoryEvent) -> NondeterminismError:
     """The history holds a command that the code did not ask for."""
-    expected = describe_event(event)
+    expected = describe(event)
     return NondeterminismError(
-        f"Replay of {machine.workflow_id} differs from its history {_place(event)}: the history has "
-        f"{expected}, the code asked for nothing{_line(machine)}. {_ADVICE}",
+        f"Replay of {run.workflow_id} differs from its history {_place(event)}: the history has "
+        f"{expected}, the code asked for nothing{_line(run)}. {_ADVICE}",
         event_id=event.event_id,
         expected=expected,
         actual="nothing",
@@ -113,89 +120,24 @@ def refuse_missing(machine: Machine, event: HistoryEvent) -> NondeterminismError
 
 
 def refuse_unexpected(
-    machine: Machine, command: Command, event: HistoryEvent | None
+    run: Replayed, command: Command, event: HistoryEvent | None
 ) -> NondeterminismError:
     """The code asked for a command that the history does not hold."""
-    actual = describe_command(command)
+    actual = describe(command)
     event_id = event.event_id if event else 0
     where = _place(event) if event else "at its end"
     return NondeterminismError(
-        f"Replay of {machine.workflow_id} differs from its history {where}: the history has no further command there, "
-        f"the code asked for {actual}{_line(machine)}. {_ADVICE}",
+        f"Replay of {run.workflow_id} differs from its history {where}: the history has no further command there, "
+        f"the code asked for {actual}{_line(run)}. {_ADVICE}",
         event_id=event_id,
         expected="nothing",
         actual=actual,
     )
 
 
-def describe_event(event: HistoryEvent) -> str:  # noqa: C901  # one case an event
-    """A command event in words; equal words mean equal decisions."""
-    match event:
-        case ActivityScheduled():
-            return f'ScheduleActivity "{event.activity}" (number {event.activity_id})'
-        case ActivityCancelled():
-            return f"CancelActivity number {event.activity_id}"
-        case TimerStarted():
-            return f"StartTimer number {event.timer_id}, due at {event.due_ms} ms"
-        case TimerCancelled():
-            return f"CancelTimer number {event.timer_id}"
-        case ChildScheduled():
-            return _child(event)
-        case ChildCancelRequested():
-            return f"CancelChild number {event.child_id}"
-        case SignalSent():
-            return _sent_signal(event)
-        case RecordPublished():
-            return f'PublishRecord to "{event.topic}" (number {event.publish_id})'
-        case UpdateCompleted():
-            return _update(event)
-        case UpdateFailed():
-            return f"{_update(event)} failed with {event.failure.type}"
-        case WorkflowCompleted():
-            return "CompleteWorkflow"
-        case WorkflowFailed():
-            return f"FailWorkflow with {event.failure.type}"
-        case WorkflowCancelled():
-            return "CancelWorkflow"
-        case WorkflowContinued():
-            return "ContinueAsNew"
-        case _:
-            return type(event).__name__
-
-
-def describe_command(command: Command) -> str:  # noqa: C901  # one case a command
-    """A command in the words of `describe_event`."""
-    match command:
-        case ScheduleActivity():
-            return f'ScheduleActivity "{command.activity}" (number {command.activity_id})'
-        case CancelActivity():
-            return f"CancelActivity number {command.activity_id}"
-        case StartTimer():
-            return f"StartTimer number {command.timer_id}, due at {command.due_ms} ms"
-        case CancelTimer():
-            return f"CancelTimer number {command.timer_id}"
-        case ScheduleChild():
-            return _child(command)
-        case CancelChild():
-            return f"CancelChild number {command.child_id}"
-        case SendSignal():
-            return _sent_signal(command)
-        case PublishRecord():
-            return f'PublishRecord to "{command.topic}" (number {command.publish_id})'
-        case CompleteUpdate():
-            return _update(command)
-        case FailUpdate():
-            return f"{_update(command)} failed with {command.failure.type}"
-        case CompleteWorkflow():
-            return "CompleteWorkflow"
-        case FailWorkflow():
-            return f"FailWorkflow with {command.failure.type}"
-        case CancelWorkflowDone():
-            return "CancelWorkflow"
-        case ContinueWorkflow():
-            return "ContinueAsNew"
-        case RecordPatch():
-            return f'RecordPatch "{command.patch_id}"'
+def describe(what: HistoryEvent | Command) -> str:
+    """A command, or the event that it becomes, in words; equal words mean equal decisions."""
+    return _WORDS[type(what)](what)
 
 
 def _child(child: ChildScheduled | ScheduleChild) -> str:
@@ -220,7 +162,43 @@ def _place(event: HistoryEvent) -> str:
     return f"at event {event.event_id} ({at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-def _line(machine: Machine) -> str:
+def _line(run: Replayed) -> str:
     """Where in the user's code the run waits now."""
-    line = machine.code_line()
+    line = run.code_line()
     return f" ({line})" if line else ""
+
+
+_WORDS: dict[type, Callable[[Any], str]] = {
+    kind: words
+    for kinds, words in (
+        (
+            (ActivityScheduled, ScheduleActivity),
+            lambda one: f'ScheduleActivity "{one.activity}" (number {one.activity_id})',
+        ),
+        (
+            (ActivityCancelled, CancelActivity),
+            lambda one: f"CancelActivity number {one.activity_id}",
+        ),
+        (
+            (TimerStarted, StartTimer),
+            lambda one: f"StartTimer number {one.timer_id}, due at {one.due_ms} ms",
+        ),
+        ((TimerCancelled, CancelTimer), lambda one: f"CancelTimer number {one.timer_id}"),
+        ((ChildScheduled, ScheduleChild), _child),
+        ((ChildCancelRequested, CancelChild), lambda one: f"CancelChild number {one.child_id}"),
+        ((SignalSent, SendSignal), _sent_signal),
+        (
+            (RecordPublished, PublishRecord),
+            lambda one: f'PublishRecord to "{one.topic}" (number {one.publish_id})',
+        ),
+        ((RecordPatch,), lambda one: f'RecordPatch "{one.patch_id}"'),
+        ((UpdateCompleted, CompleteUpdate), _update),
+        ((UpdateFailed, FailUpdate), lambda one: f"{_update(one)} failed with {one.failure.type}"),
+        ((WorkflowCompleted, CompleteWorkflow), lambda _: "CompleteWorkflow"),
+        ((WorkflowFailed, FailWorkflow), lambda one: f"FailWorkflow with {one.failure.type}"),
+        ((WorkflowCancelled, CancelWorkflowDone), lambda _: "CancelWorkflow"),
+        ((WorkflowContinued, ContinueWorkflow), lambda _: "ContinueAsNew"),
+    )
+    for kind in kinds
+}
+"""Of each command, and of the event that it becomes. A table, since a replay asks it for each of them, twice."""

@@ -18,13 +18,14 @@ from weft.errors import UsageError
 from weft.records import CUSTOM_STATUS_BYTES_MAX, run_number
 from weft.workflow._child_calls import ChildCalls, GeneratorChildCalls
 from weft.workflow._continue import SUGGESTED_EVENTS
-from weft.workflow._futures import TimerFuture, WorkflowFuture, WorkflowTask
+from weft.workflow._futures import WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._history import History
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._publish import encoded
 from weft.workflow._saga import Saga
 from weft.workflow._scope import CancelScope
+from weft.workflow._timers import TimerFuture
 
 if TYPE_CHECKING:
     from weft.workflow._machine import Machine
@@ -163,7 +164,7 @@ class BaseContext:
         """
 
         def register(function: F) -> F:
-            self._machine.on_query(name, function)
+            self._machine.queries.add(name, function)
             return function
 
         return register
@@ -179,7 +180,7 @@ class BaseContext:
         """
 
         def register(function: F) -> F:
-            self._machine.on_signal(name, function)
+            self._machine.signals.add_handler(name, function)
             return function
 
         return register
@@ -197,7 +198,7 @@ class BaseContext:
         """
 
         def register(function: F) -> F:
-            self._machine.on_update(name, function, validator)
+            self._machine.updates.add(name, function, validator)
             return function
 
         return register
@@ -209,7 +210,7 @@ class BaseContext:
         code, and handlers that still wait for something go no further then. A warning says so, and whoever waits for
         such an update is told that the run has ended.
         """
-        return self._machine.handlers.are_finished
+        return self._machine.handler_calls.are_finished
 
     def publish(
         self,
@@ -230,7 +231,7 @@ class BaseContext:
         own or a record without a key on a compacted one. A topic that does not exist, or may not be written to, blocks
         the run until that is mended.
         """
-        return self._machine.publish(encoded(topic, key, value, headers))
+        return self._machine.publications.publish(encoded(topic, key, value, headers))
 
     def _continue_as_new(self, args: tuple[Any, ...], *, keep_signals: bool) -> NoReturn:
         if len(args) > 1:
@@ -238,7 +239,7 @@ class BaseContext:
                 f"a workflow takes one input at most, and continue_as_new was given {len(args)}"
             )
         data = self._machine.workflow.encode_input(args[0] if args else None)
-        self._machine.continue_as_new(data, keep_signals=keep_signals)
+        self._machine.main.continue_as_new(data, keep_signals=keep_signals)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._machine.loop.now_ms / 1000, UTC)
@@ -258,13 +259,13 @@ class BaseContext:
             raise UsageError(
                 f"{activity!r} is not an activity: decorate it with @activity.define, or call one by its name"
             )
-        return self._machine.schedule_activity(activity, data, decode)
+        return self._machine.activities.schedule(activity, data, decode)
 
     def _sleep(self, seconds: float) -> WorkflowFuture:
-        return TimerFuture(self._machine, seconds)
+        return TimerFuture(self._machine.timers, self._machine.loop, seconds)
 
     def _receive(self, name: str, hint: Any, timeout: timedelta | float | None) -> WorkflowFuture:
-        future = self._machine.receive_signal(name, hint)
+        future = self._machine.signals.receive(name, hint)
         if timeout is not None:
             future.give_up_after(seconds_of(timeout, "timeout"))
         return future
@@ -325,7 +326,7 @@ class Context(ChildCalls, BaseContext):
         It may look at nothing but what that code has. Raises, when awaited, TimeoutError after `timeout`, and what the
         condition raises.
         """
-        future = self._machine.wait_condition(condition)
+        future = self._machine.conditions.wait(condition)
         if timeout is not None:
             future.give_up_after(seconds_of(timeout, "timeout"))
         return future

@@ -8,9 +8,11 @@ from typing import Any, TypeVar, overload
 from typing_extensions import TypeForm
 
 from weft.activity import Activity
-from weft.codec import decode_payload, is_stored
-from weft.errors import UsageError
+from weft.codec import decode_payload, is_stored, sealed_field
+from weft.errors import PayloadError, UsageError
 from weft.records import ActivityCompleted, ActivityScheduled, HistoryEvent, Payload
+from weft.workflow._commands import Commands
+from weft.workflow._fetching import Fetch, fetched
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -88,6 +90,35 @@ class History(Sequence[HistoryEvent]):
         Raises UsageError when it is none, and when it lies in the payload store.
         """
         return decode_payload(_at_hand(payload), hint)
+
+
+class Past:
+    """Of one run: the events that its code has asked to see, read once."""
+
+    def __init__(self, commands: Commands, fetch: Fetch) -> None:
+        self._commands = commands
+        self._fetch = fetch
+        self._events: list[HistoryEvent] = []
+        """From the first on."""
+
+    def until(self, event_id: int, read: ReadHistory) -> History:
+        """The events up to that one. Only what is new is read since they were last asked for."""
+        known = len(self._events)
+        if known < event_id:
+            self._events += map(self._readable, read(known)[: event_id - known])
+        return History(self._events, event_id, self._commands.activities())
+
+    def _readable(self, event: HistoryEvent) -> HistoryEvent:
+        """For the code to look at: decoded. What lies in the store stays there, for it may be away."""
+        name = sealed_field(event)
+        if not name or (name != "failure" and is_stored(getattr(event, name))):
+            return event
+        try:
+            return fetched(event, name, self._fetch)
+        except PayloadError as error:
+            if self._commands.onlooker:
+                raise
+            self._commands.stop(error)
 
 
 def _name(activity: Activity[..., Any] | str) -> str:

@@ -6,10 +6,11 @@ topics takes time, and becomes part of the history: a replay tells the code the 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,10 +18,8 @@ from weft.codec import encode_payload
 from weft.core import PublishRecord
 from weft.errors import RecordTooLargeError, UsageError, WeftError
 from weft.records import FailureInfo, HistoryEvent, RecordPublished
+from weft.workflow._commands import Commands
 from weft.workflow._futures import WorkflowFuture
-
-if TYPE_CHECKING:
-    from weft.workflow._machine import Machine
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _DIGEST_BYTES = 16
@@ -117,15 +116,18 @@ def size_of(record: PublishRecord) -> int:
 class PublishFuture(WorkflowFuture):
     """Done once the record's place is known, which takes no time of the workflow's."""
 
-    def __init__(self, machine: Machine, publish_id: int) -> None:
-        super().__init__(loop=machine.loop)
-        self.publish_id = publish_id
-        self._machine = machine
+    def __init__(
+        self, commands: Commands, publish_id: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(loop=loop)
+        self._publish_id = publish_id
+        self._commands = commands
 
     def cancel(self, msg: Any | None = None) -> bool:
         cancelled = super().cancel(msg)
         if cancelled:
-            self._machine.withdraw_publication(self.publish_id)
+            # Nobody waits for it any more, and it was not brought out yet: it is not.
+            self._commands.withdraw(self._publish_id)
         return cancelled
 
     def tell(self, failure: FailureInfo | None) -> None:
@@ -139,10 +141,12 @@ class PublishFuture(WorkflowFuture):
 
 
 class Publications:
-    """Of one machine: what its code has asked to publish and was not told of yet."""
+    """Of one run: what its code has asked to publish and was not told of yet."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, commands: Commands, loop: asyncio.AbstractEventLoop, place: Place) -> None:
         self.waiting: list[tuple[PublishFuture, PublishRecord]] = []
+        self._commands = commands
+        self._loop = loop
         self._place = place
         self._recorded: dict[int, RecordPublished] = {}
         self._step_bytes = 0
@@ -153,14 +157,35 @@ class Publications:
             event.publish_id: event for event in history if isinstance(event, RecordPublished)
         }
 
+    def publish(self, record: PublishRecord) -> PublishFuture:
+        """Ask for a record to be published with this step."""
+        number = self._commands.next_number("publish a record")
+        future = PublishFuture(self._commands, number, self._loop)
+        if not self._commands.ended:
+            command = msgspec.structs.replace(record, publish_id=number)
+            self._commands.ask(command, number)
+            self.waiting.append((future, command))
+        return future
+
     def begin_step(self) -> None:
         self._step_bytes = 0
 
     def settle(self, *, replaying: bool) -> list[tuple[PublishFuture, PublishRecord]]:
-        """What becomes of those that wait. In a replay, one that the history lacks waits for ever: it is refused there.
+        """What becomes of those that wait, for `tell`. One that a replayed history lacks waits for ever: it is refused.
 
         Raises what is no matter of the code's.
         """
+        settled = self._settled(replaying=replaying)
+        for _, record in settled:
+            self._commands.place(record)
+        return settled
+
+    def tell(self, settled: Sequence[tuple[PublishFuture, PublishRecord]]) -> None:
+        """Let the code know what became of its records."""
+        for future, record in settled:
+            future.tell(record.failure)
+
+    def _settled(self, *, replaying: bool) -> list[tuple[PublishFuture, PublishRecord]]:
         waiting, self.waiting = self.waiting, []
         if not replaying:
             return [

@@ -41,3 +41,22 @@ class QueryHandler:
                 f"the answer to query {self._name!r} has {len(answer):,} bytes; {PAYLOAD_BYTES_MAX:,} is the most"
             )
         return answer
+
+
+class Queries:
+    """Of one run: the queries that its code answers."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, QueryHandler] = {}
+
+    def add(self, name: str, function: Callable[..., Any]) -> None:
+        """From now on this function answers that query."""
+        self._handlers[name] = QueryHandler(name, function)
+
+    def find(self, name: str) -> QueryHandler:
+        """Raises QueryError when the code answers none of that name."""
+        handler = self._handlers.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers)) or "none"
+            raise QueryError(f"its code answers no query {name!r} (it answers: {known})")
+        return handler

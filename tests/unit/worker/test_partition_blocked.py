@@ -515,7 +515,7 @@ def test_reason_names_the_waiting_line_when_it_is_our_own_code_that_breaks(
     served = serve_live(approval, at_once)
     served.start("approval")
     feeds: dict[Any, Any] = _machine._FEEDS
-    monkeypatch.setitem(feeds, SignalReceived, operator.truediv)
+    monkeypatch.setitem(feeds, SignalReceived, ("", operator.truediv))
     served.signal("approval")
     monkeypatch.undo()
     line = line_of(approval, "receive_signal", Path(workflows.__file__))

@@ -237,7 +237,7 @@ def test_code_of_a_run_that_is_gone_is_dropped(
     code = served.partition.cells["order-42"].machine
     assert code is not None
     served.turn(served.signals(TerminateWorkflow()), served.signals(last))
-    assert code._ended
+    assert code.commands.ended
     assert code.loop._tasks == []
     del code
     gc.collect()

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.workflow.conftest import Drive
 from weft import workflow
 from weft.errors import TurnLimitError
-from weft.workflow import Context, _machine
+from weft.workflow import Context, _conditions
 
 
 @workflow.define
@@ -144,6 +144,6 @@ async def restless(ctx: Context) -> None:
 def test_turn_is_refused_when_its_conditions_do_not_end(
     drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_machine, "CALLBACKS_MAX", 100)
+    monkeypatch.setattr(_conditions, "CALLBACKS_MAX", 100)
     with pytest.raises(TurnLimitError, match="100 conditions in one turn"):
         drive(restless)

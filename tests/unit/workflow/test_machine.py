@@ -30,7 +30,7 @@ from weft.records import (
     TimerFired,
     WorkflowStarted,
 )
-from weft.workflow import Context, GeneratorContext, Machine, Workflow, _loop, _machine
+from weft.workflow import Context, GeneratorContext, Machine, Workflow, _commands, _loop
 
 NOW_MS = 1_700_000_000_000
 STARTED = WorkflowStarted(1, NOW_MS, "run-1", "fulfil", input=encode_payload(5))
@@ -86,7 +86,7 @@ def test_machine_leaves_no_cycles_when_it_is_closed(count: int) -> None:
     made = Machine(waiting, "order-42")
     for event in (STARTED, *WAITED_FOR[:count]):
         assert made.activate(event) or event.event_id == 7, "the code went on"
-    main = made._main
+    main = made.main.task
     assert main is not None
     parts = [weakref.ref(part) for part in (made, made.loop, main)]
     made.close()
@@ -118,7 +118,7 @@ def test_code_is_not_woken_by_what_it_does_not_wait_for(machine: Machine) -> Non
     machine.activate(STARTED)
     assert machine.activate(ActivityCompleted(3, NOW_MS, 9, "step", 1, NULL)) == []
     assert machine.activate(TimerFired(4, NOW_MS, 9)) == []
-    assert list(machine._activities) == [1]
+    assert list(machine.activities.open) == [1]
 
 
 def test_code_is_not_woken_when_it_has_ended() -> None:
@@ -574,7 +574,7 @@ def test_activation_is_refused_when_it_asks_for_too_much(
     monkeypatch: pytest.MonkeyPatch, *, swallows: bool
 ) -> None:
     """Whatever the code does with what is raised in it."""
-    monkeypatch.setattr(_machine, "COMMANDS_MAX", 10)
+    monkeypatch.setattr(_commands, "COMMANDS_MAX", 10)
 
     @workflow.define
     async def greedy(ctx: Context) -> str:

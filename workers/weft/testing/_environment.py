@@ -554,7 +554,7 @@ class _Watched(Workflow[Any, Any]):
 
     def run(self, machine: Machine, data: Payload) -> Any:
         self._machines[machine.run_id] = machine
-        schedule = machine.schedule_activity
+        schedule = machine.activities.schedule
 
         def noting(activity: Activity[..., Any] | str, *arguments: Any) -> Any:
             if isinstance(activity, Activity):
@@ -568,7 +568,7 @@ class _Watched(Workflow[Any, Any]):
                 self._know(child.workflow)
             return start(child, input)
 
-        machine.schedule_activity = noting  # type: ignore[method-assign, assignment]
+        machine.activities.schedule = noting  # type: ignore[method-assign, assignment]
         machine.children.schedule = noting_child  # type: ignore[method-assign, assignment]
         return self._watched.run(machine, data)
 
