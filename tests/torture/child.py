@@ -38,8 +38,10 @@ _STARTS_MAX = 10
 
 def run_fields(run: Run) -> str:
     """A run as text that is the same wherever the run is: for comparing across processes."""
-    plain = dataclasses.replace(run, due_heap=[])
-    return f"{msgspec.json.encode(plain, order='sorted').decode()} due {next_due_ms(run)}"
+    plain = msgspec.json.encode(dataclasses.replace(run, due_heap=[], sends=set()))
+    # Decoded again, keys are text whatever they were: only such can be sorted.
+    fields = msgspec.json.encode(msgspec.json.decode(plain), order="sorted").decode()
+    return f"{fields} sends {sorted(run.sends)} due {next_due_ms(run)}"
 
 
 def digest(value: bytes) -> str:
