@@ -107,6 +107,7 @@ def _started(run: Run, event: WorkflowStarted) -> None:
     run.version = event.version
     run.request_id = event.request_id
     run.traceparent = event.traceparent
+    run.trace = event.trace
     run.carried_count = event.carried_count
     run.parent = event.parent
     run.created_ms = event.time_ms

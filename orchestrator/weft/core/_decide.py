@@ -69,6 +69,7 @@ from weft.records import (
     FailureInfo,
     HistoryEvent,
     RecordPublished,
+    RunTrace,
     SignalDelivered,
     SignalOutcome,
     SignalReceived,
@@ -135,8 +136,9 @@ def decide_start(
     version: str,
     now_ms: int,
     parent: Caller | None = None,
+    trace: RunTrace | None = None,
 ) -> Decision:
-    """The first event of a new run.
+    """The first event of a new run. `parent` and `trace` are a child's.
 
     Anybody may write a start: a timeout below zero is none, and one that no clock will see is cut to a millennium.
     """
@@ -154,6 +156,7 @@ def decide_start(
                 record.request_id,
                 parent,
                 traceparent=record.traceparent[:_TRACEPARENT_LENGTH_MAX],
+                trace=trace,
             ),
         )
     )

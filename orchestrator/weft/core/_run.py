@@ -17,6 +17,7 @@ from weft.records import (
     Payload,
     RecordDeferred,
     RetryPolicy,
+    RunTrace,
     Status,
 )
 
@@ -108,6 +109,7 @@ class Run:
     timeout_ms: int = 0
     request_id: str = ""
     traceparent: str = ""
+    trace: RunTrace | None = None
     carried_count: int = 0
     """Signals after its start that a former run has received."""
     parent: Caller | None = None

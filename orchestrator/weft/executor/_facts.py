@@ -22,6 +22,7 @@ from weft.records import (
     ActivityRetryScheduled,
     ActivityScheduled,
     HistoryEvent,
+    RunTrace,
     SignalReceived,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -38,7 +39,7 @@ class Fact(msgspec.Struct, frozen=True):
     """An event, with what its run held of it just before.
 
     Of an activity: how often it may be tried, when it was asked for, and when this attempt of it began (ms since the
-    epoch). Of the run: who it is, when it began, and in which span (a W3C `traceparent`).
+    epoch). Of the run: who it is, when it began, in which span (a W3C `traceparent`), and otherwise in whose trace.
     """
 
     workflow_id: str
@@ -52,6 +53,7 @@ class Fact(msgspec.Struct, frozen=True):
     max_attempts: int = 1
     scheduled_ms: int = 0
     attempt_ms: int = 0
+    trace: RunTrace | None = None
 
 
 class Observer(Protocol):
@@ -80,13 +82,20 @@ def fact_of(run: Run, event: HistoryEvent) -> Fact:
             event,
             event.time_ms,
             event.traceparent,
+            trace=event.trace,
         )
     activity = None
     if isinstance(event, _OF_ACTIVITIES):
         activity = run.activities.get(event.activity_id)
     if activity is None:
         return Fact(
-            run.workflow_id, run.run_id, run.workflow, event, run.created_ms, run.traceparent
+            run.workflow_id,
+            run.run_id,
+            run.workflow,
+            event,
+            run.created_ms,
+            run.traceparent,
+            trace=run.trace,
         )
     return Fact(
         run.workflow_id,
@@ -100,6 +109,7 @@ def fact_of(run: Run, event: HistoryEvent) -> Fact:
         activity.retry.max_attempts,
         activity.scheduled_ms,
         activity.started_ms or activity.attempt_ms,
+        run.trace,
     )
 
 

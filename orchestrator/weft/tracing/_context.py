@@ -1,5 +1,9 @@
 """Where a trace comes from and goes to: the W3C `traceparent` of a start, and the IDs that follow from a run's.
 
+A run that was started in a span belongs to that one's trace; otherwise it begins one, whose ID follows from its own.
+Nobody has asked a sampler about that yet, so its children cannot be given a `traceparent`, which says whether the trace
+is sampled. They are told by which run it began: whoever emits their spans asks as it would be asked for that run's.
+
 The spans of a run have IDs that are made from its own: whoever emits one after a crash, in whatever process, gives it
 the same, and what runs below it knows its parent before that is emitted.
 """
@@ -9,7 +13,12 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from weft.records import RunTrace, WorkflowStarted
+
+if TYPE_CHECKING:
+    from weft.core import Run
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -58,6 +67,32 @@ def activity_span_id(run_id: str, activity_id: int) -> int:
 
 def attempt_span_id(run_id: str, activity_id: int, attempt: int) -> int:
     return _number(f"{run_id}/{activity_id}/{attempt}", 8)
+
+
+def trace_below(run: Run) -> tuple[str, RunTrace | None]:
+    """Where a child of the run belongs, below the run's own span: its `traceparent`, or its `trace`.
+
+    It follows from what the run's history holds and from nothing else: every process says the same, whoever traces.
+    """
+    above = parse(run.traceparent)
+    if above is not None:
+        span_id = run_span_id(run.run_id)
+        return f"00-{above.trace_id:032x}-{span_id:016x}-{above.sampled:02x}", None
+    root = run.trace
+    if root is None:
+        return "", RunTrace(run.run_id, run.workflow, run.run_id)
+    return "", RunTrace(root.root_run_id, root.root_workflow, run.run_id)
+
+
+def trace_after(former: WorkflowStarted) -> RunTrace | None:
+    """Of the run that continues one which began so, beside the same `traceparent`: it stays in the chain's trace.
+
+    The runs of a chain stand side by side below what started it, or below its first run if that was nothing that is
+    traced: a chain may be long, and nobody reads spans that lie a thousand deep.
+    """
+    if former.trace is not None or parse(former.traceparent) is not None:
+        return former.trace
+    return RunTrace(former.run_id, former.workflow, former.run_id)
 
 
 def enter_attempt(traceparent: str, run_id: str, activity_id: int, attempt: int) -> None:

@@ -41,11 +41,11 @@ _MS_IN_NS = 1_000_000
 class RunTracing:
     """An observer that tells an OpenTelemetry tracer of runs, of their activities and of each attempt.
 
-    A run is one span and one trace, which is its caller's if it was started within a span; its activities are spans
-    below it, and their attempts spans below those. A crash emits nothing twice: what a replay repeats is told to
-    nobody, and a span whose end was not committed is emitted by whoever commits it, with the ID that it would have had.
-    The span of something that was committed just as the process died may be missing. Without `provider` it is the
-    global one.
+    A run is one span; its activities are spans below it, and their attempts spans below those. Its children are below
+    it too, in whatever namespace. The trace is its caller's if it was started within a span, and otherwise its own;
+    runs that continue it are in the same one. A crash emits nothing twice: what a replay repeats is told to nobody, and
+    a span whose end was not committed is emitted by whoever commits it, with the ID that it would have had. The span of
+    something that was committed just as the process died may be missing. Without `provider` it is the global one.
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
@@ -78,7 +78,7 @@ class RunTracing:
             f"workflow {fact.workflow}",
             fact,
             span_id=run_span_id(fact.run_id),
-            parent=parse(fact.traceparent),
+            parent=self._above(fact),
             start_ms=fact.created_ms,
             attributes={"workflow.status": status},
             error=None if status in {"completed", "continued"} else _error(failure, status),
@@ -120,20 +120,29 @@ class RunTracing:
             else _error(getattr(event, "failure", None), "cancelled"),
         )
 
+    def _above(self, fact: Fact) -> TraceParent | None:
+        """What the run's own span belongs below; None begins a trace."""
+        started_in = parse(fact.traceparent)
+        if started_in is not None or fact.trace is None:
+            return started_in
+        trace_id = trace_id_of(fact.trace.root_run_id)
+        span_id = run_span_id(fact.trace.parent_run_id)
+        return TraceParent(trace_id, span_id, self._samples(trace_id, fact.trace.root_workflow))
+
     def _within(self, fact: Fact, span_id: int) -> TraceParent:
         """A span of the same run."""
-        started_in = parse(fact.traceparent)
-        if started_in is not None:
-            return TraceParent(started_in.trace_id, span_id, started_in.sampled)
+        above = self._above(fact)
+        if above is not None:
+            return TraceParent(above.trace_id, span_id, above.sampled)
         trace_id = trace_id_of(fact.run_id)
-        return TraceParent(trace_id, span_id, self._samples(trace_id, fact))
+        return TraceParent(trace_id, span_id, self._samples(trace_id, fact.workflow))
 
-    def _samples(self, trace_id: int, fact: Fact) -> bool:
-        """What the tracer will say of the run's own span: the spans below it must not outlive its choice."""
+    def _samples(self, trace_id: int, root_workflow: str) -> bool:
+        """What the tracer says of the span that the trace began with: those below must not outlive its choice."""
         sampler = getattr(self._tracer, "sampler", None)
         if sampler is None:
             return False
-        name = f"workflow {fact.workflow}"
+        name = f"workflow {root_workflow}"
         sampled: bool = sampler.should_sample(None, trace_id, name).decision.is_sampled()
         return sampled
 

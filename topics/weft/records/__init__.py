@@ -120,6 +120,7 @@ from weft.records._values import (
     PayloadReference,
     ReplyTo,
     RetryPolicy,
+    RunTrace,
     Status,
     StoredPayload,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "ResultsRecord",
     "ResumeWorkflow",
     "RetryPolicy",
+    "RunTrace",
     "SignalDelivered",
     "SignalFrom",
     "SignalOutcome",

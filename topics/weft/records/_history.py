@@ -20,6 +20,7 @@ from weft.records._values import (
     ParentClose,
     Payload,
     RetryPolicy,
+    RunTrace,
 )
 
 
@@ -61,7 +62,9 @@ class WorkflowStarted(HistoryEvent, frozen=True):
     custom_status: Payload = NULL
     """What the former run last said of itself."""
     traceparent: str = ""
-    """The span that it was started in, as W3C Trace Context has it."""
+    """The span that it was started in, as W3C Trace Context has it; of a child the span of its parent's run."""
+    trace: RunTrace | None = None
+    """Without such a span, the trace of the run that started it, or that it continues."""
 
 
 class ActivityCompleted(HistoryEvent, frozen=True):

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from weft.records._values import NULL, Caller, ChildStatus, FailureInfo, Payload
+from weft.records._values import NULL, Caller, ChildStatus, FailureInfo, Payload, RunTrace
 
 
 class _MessagesRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
@@ -41,6 +41,9 @@ class StartChild(_MessagesRecord, frozen=True, tag="start_child"):
     """The version of its code that is wanted, where there is one."""
     is_version_required: bool = False
     """Without that version it must not run; otherwise the newest one will do."""
+    traceparent: str = ""
+    """The span of the parent's run, as W3C Trace Context has it, if that was started in one; otherwise `trace` says."""
+    trace: RunTrace | None = None
     v: Literal[1] = 1
 
     @property

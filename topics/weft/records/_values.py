@@ -140,6 +140,20 @@ class Caller(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Of a child: which of its runs this is, counted by its retry policy."""
 
 
+class RunTrace(msgspec.Struct, frozen=True, gc=False):
+    """The trace of a run that belongs below another one's, where that trace began with a run and no caller's span.
+
+    The IDs of the trace and of its spans follow from those of the runs. Whether it is sampled is for whoever emits it,
+    and follows from its ID and from the workflow that it began with.
+    """
+
+    root_run_id: str
+    """The run that the trace began with."""
+    root_workflow: str
+    parent_run_id: str
+    """The run whose span this one's belongs below."""
+
+
 class FailureInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """A failure as it stands in a history: the type's name, its message, and what caused it.
 

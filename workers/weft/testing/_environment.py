@@ -42,6 +42,7 @@ from weft.testing._owner import ASKED_BY, NAMESPACE, Owner
 from weft.testing._published import Published
 from weft.testing._replay import History, check
 from weft.topics import Namespace
+from weft.tracing import current_traceparent
 from weft.workflow import Child, Machine, Workflow, Workflows
 
 In = TypeVar("In")
@@ -178,6 +179,7 @@ class Environment:
             data,
             timeout_ms,
             reply_to=ASKED_BY,
+            traceparent=current_traceparent(),
             version=workflow.version,
         )
         reply = self._request(self._owner, workflow_id, record)

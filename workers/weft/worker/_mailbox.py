@@ -68,7 +68,11 @@ class Mailbox:
             self._messenger.not_started(message.parent, failure, batch)
             return
         request = StartWorkflow(
-            message.workflow, message.request_id, message.input, message.timeout_ms
+            message.workflow,
+            message.request_id,
+            message.input,
+            message.timeout_ms,
+            traceparent=message.traceparent,
         )
         self._register.begin(
             cell or Cell(workflow_id),
@@ -76,6 +80,7 @@ class Mailbox:
             batch,
             now_ms,
             parent=message.parent,
+            trace=message.trace,
             version=message.version,
             is_version_required=message.is_version_required,
         )

@@ -39,6 +39,7 @@ from weft.records import (
     WorkflowTimedOut,
 )
 from weft.topics import partition_of
+from weft.tracing import trace_below
 from weft.worker._batch import Batch
 from weft.worker._bounds import Refused
 from weft.worker._directory import Directory
@@ -143,6 +144,7 @@ class Messenger:
     ) -> None:
         own = self._directory.own.name
         scope = f"{run.run_id}-{child_id}-{attempt}"
+        traceparent, trace = trace_below(run)
         message = StartChild(
             Caller(own, run.workflow_id, run.run_id, child_id, attempt),
             child.workflow,
@@ -150,6 +152,8 @@ class Messenger:
             child.timeout_ms,
             child.version or run.version,
             bool(child.version),
+            traceparent,
+            trace,
         )
         self.send(child.namespace, child.workflow_id, message, batch)
 

@@ -21,6 +21,7 @@ from weft.records import (
     WorkflowContinued,
     WorkflowStarted,
 )
+from weft.tracing import trace_after
 
 SIGNAL_IDS_MAX = 10_000
 SIGNAL_IDS_BYTES_MAX = 256 * 1024
@@ -53,6 +54,7 @@ def opening_after(
         signal_ids=_newest(one for one in reversed(run.signal_ids) if one not in carried_ids),
         update_ids=_newest(reversed(run.updates)),
         custom_status=custom_status,
+        trace=trace_after(former),
     )
     events: list[HistoryEvent] = [started]
     for signal in taken_on:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from weft.core import decide_start
 from weft.host import HOST, Host
-from weft.records import Caller, StartWorkflow, Status
+from weft.records import Caller, RunTrace, StartWorkflow, Status
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.worker._rebuild import Rebuilt
@@ -61,6 +61,7 @@ class Register:
         now_ms: int,
         *,
         parent: Caller | None = None,
+        trace: RunTrace | None = None,
         version: str = "",
         is_version_required: bool = False,
     ) -> None:
@@ -80,6 +81,7 @@ class Register:
             ),
             now_ms=now_ms,
             parent=parent,
+            trace=trace,
         )
         self._turn.start(cell, decision, batch)
         self._runs.touch(cell)
