@@ -15,6 +15,7 @@ BLOCKS = blocks(PAGE)
 PRINTED = {
     "orders": ["running", "charged 4200, approved by Ada"],
     "log": ["42"],
+    "encrypted": ["Hello, Ada!"],
     "named": [],
     "observed": ["greet-1 Hello, Ada!"],
 }

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.raw_log import everything_on
 from weft import activity, workflow
 from weft.activity import Retry
 from weft.client import Client
@@ -26,7 +27,7 @@ from weft.errors import (
     UpdateRejectedError,
     WorkflowFailedError,
 )
-from weft.log import FROM_START, Log
+from weft.log import Log
 from weft.payloads import Compression, Encryption, PayloadCodec
 from weft.records import ActivityFailed, ActivityRetryScheduled
 from weft.topics import Namespace, catalogue, create
@@ -133,32 +134,6 @@ async def until(condition: Callable[[], Any]) -> Any:
             await asyncio.sleep(0.05)
 
 
-def everything_on(log: Log, namespace: Namespace) -> list[tuple[str, bytes]]:
-    """Keys, values and headers of all records of all topics, also of transactions that were aborted."""
-    with closing(log.admin()) as admin:
-        names = [name for name in admin.list_topics() if name.startswith(f"{namespace.name}.")]
-        described = admin.describe_topics(names, PATIENCE_S)
-    offsets = {
-        (name, partition): FROM_START
-        for name, info in described.items()
-        for partition in range(info.partitions)
-    }
-    with closing(log.reader(committed=False)) as reader:
-        return [
-            (
-                record.topic,
-                b"".join(
-                    [
-                        record.key or b"",
-                        record.value or b"",
-                        *(content for _, content in record.headers or ()),
-                    ]
-                ),
-            )
-            for record in reader.read_to_end(offsets, PATIENCE_S)
-        ]
-
-
 def test_nothing_of_an_encrypted_run_is_readable_on_the_log(
     log: Log,
     namespace: Namespace,
@@ -208,7 +183,7 @@ def test_nothing_of_an_encrypted_run_is_readable_on_the_log(
     caplog.set_level(logging.DEBUG)
     with serving(log, namespace, **options):
         asyncio.run(scenario())
-    records = everything_on(log, namespace)
+    records = everything_on(log, namespace.name)
     assert {topic.removeprefix(f"{namespace.name}.") for topic, _ in records} >= {
         "signals", "results", "state", "tasks.default", "events", "replies", "messages",
     }  # fmt: skip

@@ -36,6 +36,8 @@ from weft.executor import (
     status_of,
 )
 from weft.log import Log, open_log
+from weft.payloads import CodecsOption, StoreOption, to_codecs
+from weft.records import PAYLOAD_BYTES_MAX
 from weft.topics import Namespace, catalogue, create
 from weft.worker import Worker
 from weft.workflow import Workflow
@@ -79,7 +81,13 @@ class KafkaExecutor:
     functions that they call. What a crash leaves behind goes on in any process whose worker knows the workflow, so give
     `workflows` in each of them. Two functions of one name are one activity to the log: keep to functions at the top of
     a module. Missing topics are made with so many `partitions`, if it has a worker. Without one it is a client of
-    workers elsewhere. Further options are the worker's.
+    workers elsewhere.
+
+    `payload_codecs` compress and encrypt what goes to the log, in their order, and `payload_store` is the folder or URL
+    where payloads of more than `payload_bytes_max` go: for this process's client and worker alike, and every other
+    process of the namespace needs the same. A process without a key reads nothing of what that encrypted: a run is
+    blocked until a worker has it, `result` and `query` raise PayloadDecodeError where only the caller lacks it. Further
+    options are the worker's. Raises UsageError for what are no codecs.
     """
 
     def __init__(
@@ -97,6 +105,9 @@ class KafkaExecutor:
         worker: bool = True,
         partitions: int = 8,
         replication: int = 1,
+        payload_store: StoreOption = None,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        payload_codecs: CodecsOption = (),
         **worker_options: Any,
     ) -> None:
         self._open_log = lambda: (
@@ -108,6 +119,11 @@ class KafkaExecutor:
         self._has_worker = worker
         self._partitions = partitions
         self._replication = replication
+        self._payload_options: Any = {
+            "payload_store": payload_store,
+            "payload_bytes_max": payload_bytes_max,
+            "payload_codecs": to_codecs(payload_codecs),
+        }
         self._worker_options = {**worker_options, "hooks": hooks, "observers": observers}
         self._activities = [as_activity(one) for one in activities]
         self._functions: dict[Any, Workflow[Any, Any]] = {}
@@ -131,7 +147,9 @@ class KafkaExecutor:
         try:
             if self._has_worker:
                 await asyncio.to_thread(self._make_topics, self._log)
-            self._client = Client(self._log, namespace=self._namespace.name)
+            self._client = Client(
+                self._log, namespace=self._namespace.name, **self._payload_options
+            )
             await self._client.open()
             if self._functions:
                 await self._serve()
@@ -240,6 +258,7 @@ class KafkaExecutor:
                 namespace=self._namespace.name,
                 workflows=self._functions.values(),
                 activities=self._activities,
+                **self._payload_options,
                 **self._worker_options,
             )
             self._serving = asyncio.create_task(self._worker.run())
