@@ -75,7 +75,7 @@ def _lateness(stage: Stage, namespace: str, due_ms: dict[str, int]) -> list[floa
     reader = stage.log.reader()
     try:
         everywhere = {(topic, number): FROM_START for number in range(PARTITIONS)}
-        for record in reader.read_to_end(everywhere, _READ_TIMEOUT_S):
+        for record in reader.read_to_end(everywhere, _READ_TIMEOUT_S, undecided_s=10.0):
             event = json.loads(record.value or b"{}")
             if event["type"] == "weft.workflow.completed":
                 if event["subject"] in ended_ms:

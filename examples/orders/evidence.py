@@ -22,6 +22,8 @@ from weft.records import Head, WorkflowCompleted
 from weft.topics import Namespace
 
 READ_TIMEOUT_S = 20.0
+UNDECIDED_S = 10.0
+"""How long the log may take to show what was confirmed."""
 
 BOOKS_FILE = "books.jsonl"
 _RUN_FILE, _ORDERS_FILE = "run.json", "orders.csv"
@@ -124,7 +126,7 @@ def _read_all(log: Log, topic: str, partitions: int) -> list[LogRecord]:
     reader = log.reader()
     try:
         offsets = {(topic, number): FROM_START for number in range(partitions)}
-        return list(reader.read_to_end(offsets, READ_TIMEOUT_S))
+        return list(reader.read_to_end(offsets, READ_TIMEOUT_S, undecided_s=UNDECIDED_S))
     finally:
         reader.close()
 

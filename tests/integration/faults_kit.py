@@ -34,6 +34,8 @@ from weft.workflow import Workflow
 
 PARTITIONS = 2
 PATIENCE_S = 60.0
+UNDECIDED_S = 5.0
+"""How long what was confirmed may take to be shown to readers; a dead worker's transaction stays open for longer."""
 STEPS = 4
 WORKFLOWS: list[Workflow[Any, Any]] = [tally, open_end, nap]
 _SIGNALS = ("first", "second")
@@ -72,7 +74,7 @@ class Stage:
         """All that is committed on it."""
         reader = self.log.reader()
         wanted = {(topic, number): FROM_START for number in range(self.partitions)}
-        records = list(reader.read_to_end(wanted, PATIENCE_S))
+        records = list(reader.read_to_end(wanted, PATIENCE_S, undecided_s=UNDECIDED_S))
         reader.close()
         return records
 

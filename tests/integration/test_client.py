@@ -145,7 +145,7 @@ def test_run_is_suspended_and_resumed_over_kafka(kafka_log: Log, topics: Namespa
             await handle.suspend("the vault is being counted")
             await handle.signal("approval", "by Ada")
             with pytest.raises(DeadlineError, match=r"is suspended \(the vault .*weft resume held"):
-                await handle.result(timeout=0.3)
+                await handle.result(timeout=2)
 
     async def resume() -> None:
         async with Client(kafka_log, namespace=topics.name) as client:

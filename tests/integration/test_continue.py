@@ -68,7 +68,8 @@ def _live_state(log: Log, namespace: str) -> list[bytes]:
     live: dict[bytes, bytes] = {}
     reader = log.reader()
     try:
-        for record in reader.read_to_end({(Namespace(namespace).state, 0): FROM_START}, 20.0):
+        state = {(Namespace(namespace).state, 0): FROM_START}
+        for record in reader.read_to_end(state, 20.0, undecided_s=10.0):
             key = record.key or b""
             if record.value is None:
                 live.pop(key, None)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.kafka
 
 
 def raw_state(address: str, topic: str, partition: int) -> list[tuple[bytes, bytes | None]]:
-    """Everything on a partition, as a consumer that knows nothing of Weft sees it."""
+    """Everything on a partition, as a consumer that knows nothing of Weft sees it, once nothing is undecided."""
     consumer = Consumer(
         {
             "bootstrap.servers": address,
@@ -40,12 +40,16 @@ def raw_state(address: str, topic: str, partition: int) -> list[tuple[bytes, byt
             "isolation.level": "read_committed",
         }
     )
-    consumer.assign([TopicPartition(topic, partition, 0)])
+    place = TopicPartition(topic, partition, 0)
+    consumer.assign([place])
     records = []
     while True:
         message = consumer.poll(10)
         assert message is not None, "the broker answers"
         if message.error():
+            # What was confirmed may be undecided to readers for a moment: then the end is told once more.
+            if (message.offset() or 0) < consumer.get_watermark_offsets(place, cached=True)[1]:
+                continue
             break
         records.append((message.key() or b"", message.value()))
     consumer.close()

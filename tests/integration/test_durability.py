@@ -11,9 +11,10 @@ from deploy.kafka.broker import start_broker
 
 from tests.support.flows import collect, lottery
 from tests.support.workers import lines, wait_until, weft, worker
-from weft.client import Client
+from weft.client import Client, Handle
 from weft.errors import UnknownWorkflowError
 from weft.log import Log
+from weft.records import ActivityCompleted
 from weft.topics import Namespace
 
 pytestmark = pytest.mark.kafka
@@ -48,12 +49,14 @@ def test_random_draw_stays_what_it_was_when_its_worker_is_killed_and_the_code_re
         async with Client(kafka_log, namespace=topics.name) as client:
             for name in ids:
                 await client.start(lottery, 1_000_000, id=name, wait_s=30)
-            await asyncio.to_thread(
-                wait_until, lambda: len(lines(notes)) == len(ids), "all have drawn"
-            )
-            await asyncio.sleep(
-                0.5
-            )  # their results are on the log, and the tasks' offsets committed
+            for name in ids:
+                async with asyncio.timeout(30):
+                    while not await has_drawn(client.handle(name)):  # noqa: ASYNC110  # asked of the log
+                        await asyncio.sleep(0.05)
+
+    async def has_drawn(handle: Handle[str]) -> bool:
+        """Until its result is on the log, it may be drawn again."""
+        return any(isinstance(event, ActivityCompleted) for event in await handle.history())
 
     async def go_on() -> dict[str, str]:
         async with Client(kafka_log, namespace=topics.name) as client:

@@ -71,7 +71,7 @@ class Place:
 
     def read(self, topic: str) -> list[LogRecord]:
         reader = self.log.reader()
-        records = list(reader.read_to_end({(topic, 0): FROM_START}, 30.0))
+        records = list(reader.read_to_end({(topic, 0): FROM_START}, 30.0, undecided_s=10.0))
         reader.close()
         return records
 

@@ -20,6 +20,7 @@ from tests.support.workers import worker as worker_process
 from weft.client import Client
 from weft.errors import WorkflowFailedError
 from weft.log import Log, open_log
+from weft.records import ActivityLost, Event
 from weft.topics import Namespace, catalogue, create
 
 FILE = Path(long_flows.__file__)
@@ -85,11 +86,11 @@ class Site:
     def result(self, id: str = "copy") -> Any:
         return self.do(lambda client: asyncio.wait_for(client.handle(id).result(), 60))
 
-    def history(self, id: str = "copy") -> list[str]:
-        async def read(client: Client) -> list[str]:
-            return [type(event).__name__ for event in await client.handle(id).history()]
+    def events(self, id: str = "copy") -> list[Event]:
+        return self.do(lambda client: client.handle(id).history())
 
-        return self.do(read)
+    def history(self, id: str = "copy") -> list[str]:
+        return [type(event).__name__ for event in self.events(id)]
 
     def wait_for_lease(self, id: str = "copy") -> None:
         wait_until(lambda: "ActivityStarted" in self.history(id), "the attempt is leased", 60)
@@ -122,9 +123,10 @@ def test_attempt_goes_to_another_worker_when_its_own_is_killed(site: Site) -> No
     assert site.notes() == ["first from 0, attempt 1"]
     site.start("second", "--activities-only")
     first.kill()
-    killed_s = time.monotonic()
+    killed_s = time.time()
     wait_until(lambda: "ActivityLost" in site.history(), "the loss is noticed", 30)
-    assert time.monotonic() - killed_s < LEASE_S + 2
+    (lost,) = [event for event in site.events() if isinstance(event, ActivityLost)]
+    assert lost.time_ms / 1000 - killed_s < LEASE_S + 2
     # The group gives the killed worker's partition to the other one when its session is over.
     wait_until(lambda: len(site.notes()) == 2, "another attempt", 30)
     assert site.notes()[1] == "second from 4, attempt 2"
@@ -228,13 +230,13 @@ def test_cancellation_reaches_what_runs(site: Site, kind: str) -> None:
 @pytest.mark.parametrize("end", ["cancel", "terminate"])
 def test_end_of_the_run_reaches_what_runs(site: Site, end: str) -> None:
     site.owner()
-    site.start("first", "--activities-only")
+    site.start("first", "--activities-only", lease="60s")
     site.run(copying, 5)
     site.wait_for_lease()
     asked_s = time.monotonic()
     site.do(lambda client: getattr(client.handle("copy"), end)())
     wait_until(lambda: "first cancelled" in site.notes(), "the end", 30)
-    assert time.monotonic() - asked_s < 2.5, "at once, not with the next lease"
+    assert time.monotonic() - asked_s < 10, "at once, not with the next lease"
     with pytest.raises(WorkflowFailedError):
         site.result()
 

@@ -381,7 +381,7 @@ def state_sizes(place: Place) -> list[tuple[int, bool]]:
     wanted = {(topic, number): FROM_START for number in range(4)}
     sizes = [
         (len(record.value), isinstance(decode_state(record.value), Head))
-        for record in reader.read_to_end(wanted, 30)
+        for record in reader.read_to_end(wanted, 30, undecided_s=10)
         if record.value is not None
     ]
     reader.close()

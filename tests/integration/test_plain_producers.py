@@ -134,7 +134,7 @@ def misrouted_count(log: Log, topics: Namespace) -> int:
         for topic in (topics.signals, topics.messages)
         for number in range(4)
     }
-    for record in reader.read_to_end(offsets, 10):
+    for record in reader.read_to_end(offsets, 10, undecided_s=10):
         assert record.key is not None
         assert record.value is not None
         if record.topic == topics.messages:

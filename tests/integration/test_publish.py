@@ -50,7 +50,7 @@ def read(log: Log, topic: str) -> list[LogRecord]:
     reader = log.reader()
     try:
         starts: Mapping[tuple[str, int], int] = {(topic, n): FROM_START for n in range(PARTITIONS)}
-        return list(reader.read_to_end(starts, 20.0))
+        return list(reader.read_to_end(starts, 20.0, undecided_s=10.0))
     finally:
         reader.close()
 

@@ -101,9 +101,13 @@ def test_workflow_that_sleeps_and_waits_ends_right_when_its_worker_is_killed_twi
         async with Client(kafka_log, namespace=topics.name) as client:
             await client.start(sleep_and_wait, 3.0, id="wait-1", wait_s=30)
 
+    async def history() -> list[str]:
+        async with Client(kafka_log, namespace=topics.name) as client:
+            return [type(event).__name__ for event in await client.handle("wait-1").history()]
+
     with worker(*options, "--instance-id", "w1", env=env) as running:
         asyncio.run(started())
-        wait_until(lambda: "wait-1 before" in lines(notes), "the first step is done")
+        wait_until(lambda: "ActivityCompleted" in asyncio.run(history()), "the first step is done")
         running.kill()
         time.sleep(1)
         running.restart()
@@ -122,10 +126,6 @@ def test_workflow_that_sleeps_and_waits_ends_right_when_its_worker_is_killed_twi
     assert result["approval"] == {"by": "Ada"}
     assert result["slept_s"] >= 3.0
     assert lines(notes) == ["wait-1 before", "wait-1 after"]
-
-    async def history() -> list[str]:
-        async with Client(kafka_log, namespace=topics.name) as client:
-            return [type(event).__name__ for event in await client.handle("wait-1").history()]
 
     events = asyncio.run(history())
     assert events.count("SignalReceived") == 1

@@ -139,7 +139,7 @@ def test_suspended_run_keeps_an_update_and_its_client_is_told(log: Log, names: s
             handle = await client.start(basket, id="b-1", wait_s=30)
             await handle.suspend()
             with pytest.raises(DeadlineError, match="is kept until the workflow is resumed"):
-                await handle.update("add", "pen", id="u-1", timeout=1)
+                await handle.update("add", "pen", id="u-1", timeout=3)
             (kept,) = (await handle.describe()).updates  # a copy of it says nothing new
             assert (kept.update_id, kept.update, kept.status) == ("u-1", "add", "kept")
             waiting = asyncio.create_task(handle.update("add", "pen", id="u-1", timeout=30))

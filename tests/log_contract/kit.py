@@ -40,6 +40,8 @@ __all__ = [
     "until",
 ]
 
+_UNDECIDED_S = 2.0
+"""How long what was confirmed may take to be shown to readers. Tests whose transactions are open are kept so long."""
 REAL = ("embedded", pytest.param("kafka", marks=pytest.mark.kafka))
 needs_processes = pytest.mark.parametrize("kit", REAL, indirect=True)
 """For tests that kill other processes: these can share a real log only."""
@@ -242,7 +244,7 @@ class Kit:
         if self._reader is None:
             self._reader = self.reader()
         wanted = {(topic, partition): FROM_START for partition in partitions or (0,)}
-        return list(self._reader.read_to_end(wanted, PATIENCE_S))
+        return list(self._reader.read_to_end(wanted, PATIENCE_S, undecided_s=_UNDECIDED_S))
 
     def values(self, topic: str, *partitions: int) -> list[bytes | None]:
         return [record.value for record in self.read(topic, *partitions)]

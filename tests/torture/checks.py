@@ -67,7 +67,7 @@ def check_deadletters(log: Log, topic: str, partitions: int, ledger: Ledger) -> 
     reader = log.reader()
     try:
         offsets = {(topic, number): FROM_START for number in range(partitions)}
-        for record in reader.read_to_end(offsets, _READ_TIMEOUT_S):
+        for record in reader.read_to_end(offsets, _READ_TIMEOUT_S, undecided_s=10.0):
             value = json.loads(record.value or b"{}")
             value = value["record"] if value.get("kind") == "forwarded" else value
             key = (record.key or b"").decode()
@@ -114,7 +114,7 @@ class Offsets:
                 for topic in topics
                 for number in self._numbers
             }
-            for record in reader.read_to_end(offsets, _READ_TIMEOUT_S):
+            for record in reader.read_to_end(offsets, _READ_TIMEOUT_S, undecided_s=10.0):
                 ends[record.topic, record.partition] = record.offset + 1
         finally:
             reader.close()

@@ -27,7 +27,7 @@ def read_events(log: Log, topic: str, partitions: int) -> Iterator[dict[str, Any
     reader = log.reader()
     try:
         offsets = {(topic, number): FROM_START for number in range(partitions)}
-        for record in reader.read_to_end(offsets, _READ_TIMEOUT_S):
+        for record in reader.read_to_end(offsets, _READ_TIMEOUT_S, undecided_s=10.0):
             assert record.value is not None, "events are never deleted"
             yield json.loads(record.value)
     finally:

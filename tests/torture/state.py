@@ -44,7 +44,7 @@ class State:
         reader = log.reader()
         try:
             offsets = {(namespace.state, number): FROM_START for number in self.partitions}
-            for record in reader.read_to_end(offsets, _READ_TIMEOUT_S):
+            for record in reader.read_to_end(offsets, _READ_TIMEOUT_S, undecided_s=10.0):
                 self._take(record)
         finally:
             reader.close()

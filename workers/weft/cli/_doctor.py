@@ -24,6 +24,8 @@ Level = Literal["ok", "warning", "error"]
 _SAMPLE_MAX = 2000
 """The newest records of each partition that are looked at."""
 _READ_TIMEOUT_S = 10.0
+_UNDECIDED_S = 3.0
+"""What a worker has claimed a moment ago shall be seen."""
 _REASON_MAX = 300
 _ANSWER_S = 5.0
 """How long a worker has to answer for a partition: a rebalance may be under way."""
@@ -86,7 +88,7 @@ def _owners(log: Log, namespace: Namespace, count: int) -> Iterator[Finding]:
         offsets = {(namespace.owners, number): FROM_START for number in range(count)}
         owner_by_partition = {
             record.partition: decode_claim(record.value).instance_id
-            for record in reader.read_to_end(offsets, _READ_TIMEOUT_S)
+            for record in reader.read_to_end(offsets, _READ_TIMEOUT_S, undecided_s=_UNDECIDED_S)
             if record.value is not None
         }
     finally:

@@ -25,9 +25,17 @@ _WAKE_TIMEOUT_S = 0.005
 
 
 def starting_points(
-    client: Consumer, offsets: Mapping[TopicAndPartition, int], timeout_s: float
+    client: Consumer,
+    offsets: Mapping[TopicAndPartition, int],
+    timeout_s: float,
+    *,
+    patience_s: float = 0.0,
 ) -> list[TopicPartition]:
-    """The partitions with real offsets in place of `FROM_START`, `FROM_END` and `last(n)`. Raises `LogError`."""
+    """The partitions with real offsets in place of `FROM_START`, `FROM_END` and `last(n)`. Raises `LogError`.
+
+    The brokers are asked for `timeout_s` at a time, and again as long as there is no answer within `patience_s`: one
+    question may use its time up on a broker that does not know yet that it leads a new partition.
+    """
     points = [
         TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()
     ]
@@ -35,7 +43,7 @@ def starting_points(
     if not unresolved:
         return points
     resolved = [point for point in points if point.offset >= 0]
-    deadline_s = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + max(timeout_s, patience_s)
     while True:
         try:
             return resolved + _looked_up(client, unresolved, timeout_s)

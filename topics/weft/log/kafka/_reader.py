@@ -72,7 +72,8 @@ class KafkaReader:
         """Raises `TopicError` when there is no such topic or partition."""
         if self._to_end is None:
             self._to_end = self._new_client(self._to_end_settings)
-        self._assign(self._to_end, offsets, min(timeout_s, _LOOKUP_TIMEOUT_S))
+        lookup_s = min(timeout_s, _LOOKUP_TIMEOUT_S)
+        self._assign(self._to_end, offsets, lookup_s, patience_s=timeout_s)
         ends = Ends(self._to_end, offsets, min(undecided_s, timeout_s))
         return self._read_to_end(self._to_end, ends, timeout_s)
 
@@ -140,12 +141,17 @@ class KafkaReader:
             ) from exception
 
     def _assign(
-        self, client: Consumer, offsets: Mapping[TopicAndPartition, int], timeout_s: float
+        self,
+        client: Consumer,
+        offsets: Mapping[TopicAndPartition, int],
+        timeout_s: float,
+        *,
+        patience_s: float = 0.0,
     ) -> None:
         try:
             for topic, partition in offsets:
                 self._check_partition(client, topic, partition, timeout_s)
-            partitions = starting_points(client, offsets, timeout_s)
+            partitions = starting_points(client, offsets, timeout_s, patience_s=patience_s)
             client.assign(partitions)
             wake(client, partitions)
         except KafkaException as exception:
