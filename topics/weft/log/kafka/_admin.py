@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -29,6 +29,8 @@ from weft.log.kafka._settings import Settings, logger
 _POLL_S = 0.02
 _FIRST_TRY_S = 3.0
 """For looking at topics; each further try has twice as long."""
+_BROKER_ANSWER_S = 3.0
+"""For one broker to say what it knows of new topics; who does not is passed over."""
 _NEVER_S = 3600.0
 """The client's own limit of a request to a group's coordinator, beyond any of ours. One that it gives up while the
 coordinator is away may abort the process when that is found: librdkafka then uses what it has freed
@@ -87,14 +89,16 @@ class KafkaAdmin:
                     ) from exception
             else:
                 created.append(name)
-        self._wait_until_led({spec.name for spec in specs}, deadline_s)
+        names = {spec.name for spec in specs}
+        self._wait_until_led(names, deadline_s)
+        self._wait_until_known(names, deadline_s)
         return created
 
     def _wait_until_led(self, names: set[str], deadline_s: float) -> None:
         while True:
             remaining_s = max(deadline_s - time.monotonic(), _POLL_S)
             found = self._metadata(remaining_s).topics
-            waiting = {name for name in names if name not in found or not _is_led(found[name])}
+            waiting = _not_led(names, found)
             if not waiting:
                 return
             if remaining_s <= _POLL_S:
@@ -103,6 +107,22 @@ class KafkaAdmin:
                     "have them in a moment; if not, look at the brokers."
                 )
             threading.Event().wait(_POLL_S)
+
+    def _wait_until_known(self, names: set[str], deadline_s: float) -> None:
+        """By each broker: whoever asks one that is behind would be told that there are no such topics."""
+        brokers = self._metadata(max(deadline_s - time.monotonic(), _POLL_S)).brokers.values()
+        for broker in brokers if len(brokers) > 1 else ():
+            there = self._settings | {"bootstrap.servers": f"{broker.host}:{broker.port}"}
+            while time.monotonic() < deadline_s:
+                # A client that has heard of the other brokers might ask one of them.
+                client = AdminClient(there, logger=logger)
+                try:
+                    found = client.list_topics(timeout=_BROKER_ANSWER_S).topics
+                except KafkaException:
+                    break
+                if not _not_led(names, found):
+                    break
+                threading.Event().wait(_POLL_S)
 
     def describe_topics(
         self, names: Sequence[str], timeout_s: float = 30.0
@@ -264,6 +284,10 @@ def _new_topic(spec: TopicSpec) -> NewTopic:
         replication_factor=spec.replication,
         config=config | dict(spec.config),
     )
+
+
+def _not_led(names: set[str], found: Mapping[str, Any]) -> set[str]:
+    return {name for name in names if name not in found or not _is_led(found[name])}
 
 
 def _is_led(topic: Any) -> bool:
