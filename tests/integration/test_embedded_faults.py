@@ -21,7 +21,7 @@ from weft.client import Client
 from weft.errors import CorruptRecordError, DeadlineError, LogError
 from weft.log.embedded import _opening, open_embedded
 from weft.records import ActivityCompleted
-from weft.worker import Worker, _owner, _worker
+from weft.worker import Worker, _outage, _worker
 
 RUNS = 20
 
@@ -35,8 +35,8 @@ def disk() -> Iterator[SmallDisk]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that gives up what may fail for long in less time than these tests take."""
-    monkeypatch.setattr(_owner, "_RECOVERY_PAUSE_S", 0.05)
-    monkeypatch.setattr(_owner, "_FULL_PAUSE_S", 0.05)
+    monkeypatch.setattr(_outage, "_RECOVERY_PAUSE_S", 0.05)
+    monkeypatch.setattr(_outage, "_FULL_PAUSE_S", 0.05)
 
 
 class Shop:
@@ -121,7 +121,7 @@ def test_nothing_of_a_failed_commit_is_left_when_a_worker_is_stopped_on_a_full_d
     disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It still waits for an inline activity then, and the disk has room again: no half of a turn may be written."""
-    monkeypatch.setattr(_owner, "_FULL_PAUSE_S", 2.0)
+    monkeypatch.setattr(_outage, "_FULL_PAUSE_S", 2.0)
 
     async def scenario() -> None:
         let_go = threading.Event()

@@ -28,7 +28,7 @@ from tests.integration.faults_kit import (
 from tests.support.proxy import Fault, Proxies, Proxy, Request
 from tests.support.workers import wait_until
 from weft.client import Client
-from weft.worker import _owner
+from weft.worker import _commits
 
 pytestmark = pytest.mark.kafka
 
@@ -76,14 +76,16 @@ def test_transaction_is_never_guessed_about_when_a_connection_fails_in_any_phase
             with serving(stage) as running:
                 for kind in IN_A_TRANSACTION:
                     # Held up for longer than the worker waits: it arrives when all has been given up.
-                    producer = running.owner._producer
+                    producer = running.owner._commits.producers
                     trap = proxy.at(kind, fault, delay_s=4.0)
                     began_s = time.monotonic()
                     await load.start(client, 4)
                     await asyncio.to_thread(trap.wait)
                     await load.finish(client)
                     if not is_repeated(kind, fault):
-                        assert running.owner._producer is not producer, "undecided, so replaced"
+                        assert running.owner._commits.producers is not producer, (
+                            "undecided, so replaced"
+                        )
                     print(f"{kind.name} {fault.name}: {seconds_since(began_s)} s")
                 await asyncio.sleep(1.0)  # what was held up has come
                 check(stage, running)
@@ -101,7 +103,7 @@ def test_commit_is_not_guessed_about_when_its_answer_never_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of `SILENT_BEFORE` nothing is committed, of `SILENT_AFTER` all; the worker sees the same."""
-    monkeypatch.setattr(_owner, "_COMMIT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(_commits, "_COMMIT_TIMEOUT_S", 2.0)
     proxy, make_stage = proxied
     stage = make_stage(namespace)
 
@@ -109,12 +111,12 @@ def test_commit_is_not_guessed_about_when_its_answer_never_comes(
         load = Load(stage)
         async with Client(stage.log, namespace=stage.namespace.name) as client:
             with serving(stage) as running:
-                producer = running.owner._producer
+                producer = running.owner._commits.producers
                 trap = proxy.at(Request.END_TXN, fault)
                 await load.start(client, 10)
                 await asyncio.to_thread(trap.wait)
                 await load.finish(client)
-                assert running.owner._producer is not producer, "undecided, so replaced"
+                assert running.owner._commits.producers is not producer, "undecided, so replaced"
                 aborts = running.worker.metrics.registry.get_sample_value(
                     "weft_transaction_aborts_total", {"reason": "unknown"}
                 )
@@ -190,11 +192,11 @@ def test_all_ends_right_when_every_answer_is_slow(
         load = Load(stage)
         async with Client(stage.log, namespace=stage.namespace.name) as client:
             with serving(stage) as running:
-                producer = running.owner._producer
+                producer = running.owner._commits.producers
                 proxy.delay(0.05)
                 await load.start(client, 10)
                 await load.finish(client)
-                assert running.owner._producer is producer, "slow is not broken"
+                assert running.owner._commits.producers is producer, "slow is not broken"
                 proxy.resume()
                 check(stage, running)
 

@@ -15,7 +15,7 @@ from weft.log import Log, open_log
 from weft.records import ActivityCompleted
 from weft.topics import Namespace, catalogue, create
 from weft.worker import Worker
-from weft.worker._owner import PartitionOwner
+from weft.worker._commits import Commits as OwnersCommits
 
 STEPS = 60
 
@@ -74,15 +74,15 @@ class Commits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.results: list[int] = []
-        commit = PartitionOwner._commit
+        commit = OwnersCommits._commit
 
-        def noting(owner: PartitionOwner, batch: object, member: object) -> None:
+        def noting(commits: OwnersCommits, batch: object, member: object) -> None:
             values = [write[3] or b"" for write in batch.writes]  # type: ignore[attr-defined]
-            commit(owner, batch, member)  # type: ignore[arg-type]
+            commit(commits, batch, member)  # type: ignore[arg-type]
             kind = f'"type":"{ActivityCompleted.__name__}"'.encode()
             self.results.append(max((value.count(kind) for value in values), default=0))
 
-        monkeypatch.setattr(PartitionOwner, "_commit", noting)
+        monkeypatch.setattr(OwnersCommits, "_commit", noting)
 
     def most_at_once(self) -> int:
         """Each head holds the whole history here: how much it grew by."""

@@ -48,7 +48,7 @@ from weft.records import Head
 from weft.topics import Namespace
 from weft.worker import Worker
 from weft.worker._batch import Batch
-from weft.worker._owner import PartitionOwner
+from weft.worker._commits import Commits
 from weft.workflow import Workflow
 
 NO_STORE = ""
@@ -347,14 +347,14 @@ def test_large_tasks_of_many_workflows_leave_in_several_transactions(
     """60 starts in one poll, each with a task of 100 KB, where a transaction takes 1 MB."""
     monkeypatch.setattr("weft.worker._room.BATCH_BYTES_MAX", 1_000_000)
     largest = [0]
-    commit = PartitionOwner._commit
+    commit = Commits._commit
 
-    def note_size(owner: PartitionOwner, batch: Batch, member: GroupMember) -> None:
+    def note_size(commits: Commits, batch: Batch, member: GroupMember) -> None:
         written = sum(len(value or b"") for _, _, _, value, _ in batch.writes)
         largest[0] = max(largest[0], written)
-        commit(owner, batch, member)
+        commit(commits, batch, member)
 
-    monkeypatch.setattr(PartitionOwner, "_commit", note_size)
+    monkeypatch.setattr(Commits, "_commit", note_size)
 
     async def scenario() -> None:
         async with place.client(NO_STORE) as client:

@@ -22,6 +22,7 @@ from weft.errors import CommitUnknownError
 from weft.records import AttemptHeartbeat, SignalReceived, SignalWorkflow
 from weft.worker import _mailbox as mailbox
 from weft.worker import _turn
+from weft.worker._commits import Commits
 from weft.worker._messenger import Messenger
 from weft.worker._owner import PartitionOwner
 from weft.worker._progress import ProgressBook
@@ -112,8 +113,8 @@ def _guess(original: Callable[..., None]) -> Callable[..., None]:
         if not isinstance(error, CommitUnknownError):
             original(self, error)
             return
-        self._producer.close()
-        self._producer = self._new_producer()
+        self._commits.drop()
+        self._commits.open()
 
     return recover
 
@@ -277,15 +278,15 @@ def _left_alone(_original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
-    "reply_before_commit": (PartitionOwner, "_commit", _reply_first),
-    "no_generation_in_commit": (PartitionOwner, "_commit", _no_generation),
+    "reply_before_commit": (Commits, "_commit", _reply_first),
+    "no_generation_in_commit": (Commits, "_commit", _no_generation),
     "result_of_any_attempt": (deciding, "_attempt", _any_attempt),
     "result_of_any_run": (Results, "take", _any_run),
     "no_barrier_at_takeover": (Takeover, "read", _no_barrier),
     "undecided_commit_is_guessed": (PartitionOwner, "_recover", _guess),
     "leases_forgotten_at_takeover": (AttemptWatch, "begin", _no_watch),
     "progress_kept_in_memory": (ProgressBook, "settle", _progress_forgotten),
-    "published_outside_the_transaction": (PartitionOwner, "_commit", _outside_of_it),
+    "published_outside_the_transaction": (Commits, "_commit", _outside_of_it),
     "signals_lost_by_continuing": (Machine, "unconsumed", _nothing_handed_on),
     "given_signals_lost_by_continuing": (Untaken, "give", _looked_at_or_not),
     "signal_ids_forgotten_by_continuing": (_turn, "opening_after", _ids_forgotten),
