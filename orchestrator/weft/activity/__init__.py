@@ -12,7 +12,7 @@ from weft.activity._info import (
     info,
     is_cancelled,
 )
-from weft.activity._options import Retry, Timeouts, to_ms
+from weft.activity._options import Retry, Timeouts, policy_of, to_ms
 
 __all__ = [
     "Activity",
@@ -29,6 +29,7 @@ __all__ = [
     "info",
     "is_cancelled",
     "llm_activity",
+    "policy_of",
     "to_activity_error",
     "to_cause",
     "to_failure",

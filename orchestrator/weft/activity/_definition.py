@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from weft.activity._options import DEFAULT_TIMEOUT, Retry, Timeouts
+from weft.activity._options import DEFAULT_TIMEOUT, Retry, Timeouts, policy_of
 from weft.codec import (
     FunctionHints,
     decoder,
@@ -56,7 +56,7 @@ class Activity(Generic[P, R_co]):
         self.checkpoint = checkpoint
         self.is_async = inspect.iscoroutinefunction(function)
         # The default's own object: records leave it out, and an activity costs a third less on the log.
-        policy = retry.to_policy()
+        policy = policy_of(retry, f"activity {name}")
         self.policy: RetryPolicy = DEFAULT_RETRY if policy == DEFAULT_RETRY else policy
         self.start_to_close_ms = timeouts.start_to_close_ms
         self.heartbeat_timeout_ms = timeouts.heartbeat_ms
@@ -127,7 +127,9 @@ class Activity(Generic[P, R_co]):
             try:
                 bound = self._signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise UsageError(f"activity {self.name}{self._signature}: {error}") from None
+                unknown = frozenset(kwargs) - self._signature.parameters.keys()
+                hint = _options_hint(self.name, unknown)
+                raise UsageError(f"activity {self.name}{self._signature}: {error}{hint}") from None
             bound.apply_defaults()
             args = bound.args
         data = encode_payload(args)
@@ -169,6 +171,15 @@ class Activity(Generic[P, R_co]):
             except UsageError as error:
                 raise UsageError(f"activity {self.name}, argument {name!r}: {error}") from None
         return arguments
+
+
+def _options_hint(name: str, unknown: frozenset[str]) -> str:
+    """What to write when a call was given options; empty when it was not."""
+    options = sorted(unknown & inspect.signature(Activity.options).parameters.keys())
+    if not options:
+        return ""
+    given = ", ".join(f"{option}=..." for option in options)
+    return f". Options go with the activity, not with the call: {name}.options({given})"
 
 
 def _positional_parameters(signature: inspect.Signature, name: str) -> list[str]:

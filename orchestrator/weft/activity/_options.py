@@ -11,8 +11,10 @@ from weft.records import DEFAULT_START_TO_CLOSE_MS, RetryPolicy
 
 
 def to_ms(value: timedelta | float, what: str) -> int:
-    """A duration (timedelta, or seconds) in whole milliseconds. Raises UsageError when it is not positive."""
+    """A duration (timedelta, or seconds) in whole milliseconds. Raises UsageError when it is none, or not positive."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(seconds, int | float):
+        raise UsageError(f"{what} must be a timedelta, or seconds, not {value!r}")
     if not 0 < seconds < float("inf"):
         raise UsageError(f"{what} must be longer than zero, not {value!r}")
     return max(1, round(seconds * 1000))
@@ -60,6 +62,15 @@ class Retry:
                 kind if isinstance(kind, str) else kind.__name__ for kind in self.non_retryable
             ),
         )
+
+
+def policy_of(retry: Retry, what: str) -> RetryPolicy:
+    """The policy as it stands in a history. Raises UsageError for what is no `Retry`: nobody may have checked types."""
+    if not isinstance(retry, Retry):
+        raise UsageError(
+            f"{what}: retry takes a weft.activity.Retry, such as Retry(max_attempts=5), not {retry!r}"
+        )
+    return retry.to_policy()
 
 
 DEFAULT_TIMEOUT = timedelta(milliseconds=DEFAULT_START_TO_CLOSE_MS)

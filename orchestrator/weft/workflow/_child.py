@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
-from weft.activity import Retry, to_ms
+from weft.activity import Retry, policy_of, to_ms
 from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
 from weft.records import ONE_ATTEMPT, ParentClose, Payload, RetryPolicy
@@ -61,7 +61,9 @@ class Child(Generic[In, Out_co]):
         self.name = workflow if isinstance(workflow, str) else workflow.name
         self.id = id
         self.timeout_ms = 0 if timeout is None else to_ms(timeout, "timeout")
-        self.policy: RetryPolicy = ONE_ATTEMPT if retry is None else retry.to_policy()
+        self.policy: RetryPolicy = (
+            ONE_ATTEMPT if retry is None else policy_of(retry, f"child {self.name}")
+        )
         self.parent_close = parent_close
         self.namespace = namespace
         self.version = version

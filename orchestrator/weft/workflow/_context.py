@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random as random_module
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -78,10 +79,26 @@ class WorkflowInfo:
 
 def seconds_of(duration: timedelta | float, what: str) -> float:
     """A duration in seconds. Raises UsageError when it is negative or endless."""
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    try:
+        seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} takes a timedelta, or seconds, not {duration!r}") from None
     if not 0 <= seconds < float("inf"):
         raise UsageError(f"{what} must be a finite duration of at least zero, not {duration!r}")
     return seconds
+
+
+def _no_activity(given: object) -> UsageError:
+    if not inspect.iscoroutine(given):
+        return UsageError(
+            f"{given!r} is not an activity: decorate it with @activity.define, or call one by its name"
+        )
+    given.close()
+    name = given.__name__
+    return UsageError(
+        f"{name}(...) was called already, and never runs as an activity so: give the activity and its arguments, "
+        f"ctx.execute_activity({name}, ...)"
+    )
 
 
 class BaseContext:
@@ -256,9 +273,7 @@ class BaseContext:
                 )
             data, decode = encode_payload(args), decoder(Any)
         else:
-            raise UsageError(
-                f"{activity!r} is not an activity: decorate it with @activity.define, or call one by its name"
-            )
+            raise _no_activity(activity)
         return self._machine.activities.schedule(activity, data, decode)
 
     def _sleep(self, seconds: float) -> WorkflowFuture:
@@ -326,6 +341,11 @@ class Context(ChildCalls, BaseContext):
         It may look at nothing but what that code has. Raises, when awaited, TimeoutError after `timeout`, and what the
         condition raises.
         """
+        if not callable(condition):
+            raise UsageError(
+                f"wait_condition takes a function that is asked again and again, not {condition!r}: "
+                "ctx.wait_condition(lambda: paid)"
+            )
         future = self._machine.conditions.wait(condition)
         if timeout is not None:
             future.give_up_after(seconds_of(timeout, "timeout"))

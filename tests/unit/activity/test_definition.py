@@ -113,6 +113,24 @@ def test_call_is_refused_when_it_does_not_fit_the_signature(
         charge.encode_input(args, kwargs)
 
 
+def test_options_that_are_given_to_a_call_are_said_to_belong_to_the_activity() -> None:
+    hint = r"argument 'retry'\. Options go with the activity, .*: charge\.options\(retry=\.\.\., timeout=\.\.\.\)"
+    with pytest.raises(UsageError, match=hint):
+        charge.encode_input((ORDER,), {"retry": 3, "timeout": 5})
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"retry": 3}, r"retry takes a weft\.activity\.Retry, such as .*, not 3"),
+        ({"timeout": "5s"}, "timeout must be a timedelta, or seconds, not '5s'"),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused(options: dict[str, Any], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        charge.options(**options)
+
+
 def test_worker_may_run_an_older_caller_that_gave_fewer_arguments() -> None:
     assert charge.decode_input(encode_payload([ORDER])) == [ORDER]
 

@@ -492,3 +492,23 @@ def test_result_that_cannot_be_stored_is_said_to_be_the_workflows(env: Environme
 
     with pytest.raises(WorkflowFailedError, match=r"workflow odd, result: .*type lock cannot be"):
         env.start(odd).result()
+
+
+@pytest.mark.parametrize(
+    ("slip", "told"),
+    [
+        (
+            lambda ctx: ctx.execute_activity(charge("lamp")),
+            r"ctx\.execute_activity\(charge, \.\.\.\)",
+        ),
+        (lambda ctx: ctx.wait_condition(True), "wait_condition takes a function"),
+        (lambda ctx: ctx.sleep("soon"), "sleep takes a timedelta, or seconds, not 'soon'"),
+    ],
+)
+def test_slips_of_a_workflows_code_are_named(env: Environment, slip: Any, told: str) -> None:
+    @workflow.define
+    async def slips(ctx: workflow.Context) -> None:
+        await slip(ctx)
+
+    with pytest.raises(WorkflowFailedError, match=told):
+        env.start(slips).result()
