@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -587,3 +589,24 @@ def test_runner_serves_loops_in_several_threads_at_once() -> None:
         assert len(results) == 60
         assert bench.count("completed") == 60
         assert bench.running() == 0
+
+
+def test_attempt_leaves_no_cycle_for_the_garbage_collector() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.pulse = AttemptPulse(on_long=self.report)
+
+        def report(self, _started_ms: int) -> None: ...
+
+    async def step() -> None:
+        await asyncio.sleep(0)
+
+    bench, holder = Bench(step), Holder()
+    gone = weakref.ref(holder)
+    gc.disable()
+    try:
+        asyncio.run(bench.run_with(holder.pulse))
+        del holder
+        assert gone() is None
+    finally:
+        gc.enable()

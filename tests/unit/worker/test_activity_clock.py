@@ -12,7 +12,7 @@ import pytest
 
 from weft.host import Host
 from weft.records import NULL, ActivityTask
-from weft.worker._activity_clock import AttemptClock
+from weft.worker._activity_clock import AttemptClock, LoopClocks
 from weft.worker._activity_pulse import AttemptPulse
 
 
@@ -84,7 +84,7 @@ class Watched:
             schedule_to_start_ms=schedule_to_start_ms,
         )
         self.clock = AttemptClock(
-            cast("Any", self.loop),
+            LoopClocks(cast("Any", self.loop), lasting=False),
             task,
             self.pulse,
             lambda: self.expired_at.append(self.loop.now_s),
@@ -213,3 +213,26 @@ def test_start_in_a_thread_is_reported_once_it_has_begun() -> None:
     began[0] = watched.loop.now_s
     watched.loop.advance(0.1)
     assert len(watched.started_ms) == 1
+
+
+def test_clocks_of_a_loop_share_one_timer_while_their_attempts_are_young() -> None:
+    loop = ManualLoop()
+    clocks = LoopClocks(cast("Any", loop), lasting=True)
+    started_ms: list[int] = []
+    task = ActivityTask("run-1", 1, 1, "step", NULL, start_to_close_ms=60_000)
+
+    def begin() -> AttemptClock:
+        pulse = AttemptPulse(loop, started_ms.append)
+        return AttemptClock(clocks, task, pulse, lambda: None, host=loop)
+
+    short = [begin() for _ in range(10)]
+    loop.advance(0.25)
+    long = begin()
+    assert loop.armed_count == 1
+    for clock in short:
+        clock.stop()
+    loop.advance(1)
+    assert started_ms == [100_250]
+    long.stop()
+    loop.advance(1)
+    assert loop.armed_count == 0

@@ -102,7 +102,7 @@ class Attempts:
         running.has_begun = True
         try:
             runner = self._runner(task.activity, running.payloads)
-            result = await runner.run(task, running.workflow_id, running.pulse, self._loop)
+            result = await runner.run(task, running.workflow_id, running.pulse)
         except Exception as error:  # noqa: BLE001  # the test's own mistake, or the kit's: it must not go unseen
             self._refuse(error)
         else:

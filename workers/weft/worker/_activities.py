@@ -15,6 +15,7 @@ from weft.host import HOST, Host
 from weft.log import Log
 from weft.metrics import WorkerMetrics
 from weft.topics import Namespace
+from weft.worker._activity_clock import LoopClocks
 from weft.worker._activity_feed import TaskFeed
 from weft.worker._activity_leases import LEASE_S
 from weft.worker._activity_results import TakenTask
@@ -63,7 +64,8 @@ class ActivityWorker:
         )
         self._thread = host.thread(self._feed.run, f"weft-tasks-{queue}")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._clocks: LoopClocks | None = None
+        self._attempts: dict[TakenTask, asyncio.Task[None]] = {}
         self._wake_planned = False
 
     @property
@@ -83,6 +85,7 @@ class ActivityWorker:
     def start(self) -> None:
         """Begin to serve, from now on, on the running loop."""
         self._loop = asyncio.get_running_loop()
+        self._clocks = LoopClocks(self._loop, lasting=True)
         self._thread.start()
 
     async def drain(self, timeout_s: float) -> None:
@@ -113,7 +116,8 @@ class ActivityWorker:
     async def _end_attempts(self, deadline_s: float) -> None:
         assert self._loop is not None, "attempts run after start"
         if self._attempts and self.error is None:
-            await asyncio.wait(self._attempts, timeout=max(0.0, deadline_s - self._loop.time()))
+            timeout_s = max(0.0, deadline_s - self._loop.time())
+            await asyncio.wait(self._attempts.values(), timeout=timeout_s)
         if not self._attempts:
             return
         logger.warning(
@@ -121,9 +125,12 @@ class ActivityWorker:
             self.queue,
             len(self._attempts),
         )
-        for attempt in self._attempts:
+        for attempt in self._attempts.values():
             attempt.cancel()
-        await asyncio.wait(self._attempts, timeout=_CANCEL_S)
+        await asyncio.wait(self._attempts.values(), timeout=_CANCEL_S)
+        for taken, attempt in list(self._attempts.items()):
+            if attempt.done():  # cancelled before its first step, it could not say so itself
+                self._note_ended(taken)
 
     def _begin_soon(self, batch: list[TakenTask]) -> None:
         assert self._loop is not None, "tasks come after start"
@@ -133,13 +140,16 @@ class ActivityWorker:
         assert self._loop is not None, "tasks come after start"
         create_task = self._loop.create_task
         for taken in batch:
-            attempt = create_task(self._attempt(taken))
-            self._attempts.add(attempt)
-            attempt.add_done_callback(self._ended)
+            attempt = create_task(self._attempt(taken), name=taken.task.activity)
+            # A loop may have a factory of tasks that begins them at once: then it may be over by now.
+            if not attempt.done():
+                self._attempts[taken] = attempt
 
     async def _attempt(self, taken: TakenTask) -> None:
         try:
-            result = await self._runner.run(taken.task, taken.workflow_id, taken.pulse, self._loop)
+            result = await self._runner.run(
+                taken.task, taken.workflow_id, taken.pulse, self._clocks
+            )
             if result is None:
                 self._feed.note_dropped()
             else:
@@ -147,15 +157,16 @@ class ActivityWorker:
         except asyncio.CancelledError:
             self._feed.leases.release(taken)
             raise
+        except Exception:
+            logger.exception("queue %s: an attempt has no result", self.queue)
         finally:
             if taken.lease is not None:
                 self._feed.leases.forget(taken.lease)
+            self._note_ended(taken)
 
-    def _ended(self, attempt: asyncio.Task[None]) -> None:
-        self._attempts.discard(attempt)
+    def _note_ended(self, taken: TakenTask) -> None:
+        self._attempts.pop(taken, None)
         self._feed.note_ended()
-        if not attempt.cancelled() and (error := attempt.exception()) is not None:
-            logger.error("queue %s: an attempt has no result", self.queue, exc_info=error)
         if self._feed.waits and not self._wake_planned:
             # Once a round of the loop: all that ends in this round makes room together.
             self._wake_planned = True

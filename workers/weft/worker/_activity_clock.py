@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Literal
 
@@ -18,6 +19,47 @@ _IN_LINE_S = 0.05
 Over = Literal["", "start-to-close", "heartbeat"]
 
 
+class LoopClocks:
+    """The clocks of one loop in their first `LONG_S`, oldest first, with one timer for them all.
+
+    Most attempts are over by then, and a timer of its own would cost each as much as all else about its time. With
+    `lasting` the timer stays armed when there is no clock any more: there will be one soon.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, lasting: bool) -> None:
+        self.loop = loop
+        self._lasting = lasting
+        self._began_s: dict[AttemptClock, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, clock: AttemptClock) -> None:
+        """`clock.look` will be called in `LONG_S`, unless it is discarded before."""
+        self._began_s[clock] = self.loop.time()
+        if self._timer is None:
+            self._timer = self.loop.call_later(LONG_S, self._look)
+
+    def discard(self, clock: AttemptClock) -> None:
+        """It may have been looked at before."""
+        self._began_s.pop(clock, None)
+        if not self._lasting and not self._began_s and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        now_s = self.loop.time()
+        entries = self._began_s.items()
+        due = list(itertools.takewhile(lambda entry: entry[1] + LONG_S <= now_s, entries))
+        try:
+            for clock, began_s in due:
+                del self._began_s[clock]
+                clock.look(began_s)
+        finally:
+            next_s = next(iter(self._began_s.values()), None)
+            if next_s is not None:
+                self._timer = self.loop.call_later(next_s + LONG_S - now_s, self._look)
+
+
 class AttemptClock:
     """Watches one attempt with one timer at a time: until it counts as long, until its time is over, and whether its
     code still beats. `over` says which timeout ended it.
@@ -26,19 +68,20 @@ class AttemptClock:
     """
 
     over: Over = ""
+    _handle: asyncio.TimerHandle | None = None
     _began_s: Callable[[], float] | None = None
     _heartbeat_s = 0.0
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        clocks: LoopClocks,
         task: ActivityTask,
         pulse: AttemptPulse,
         expire: Callable[[], object],
         began_s: Callable[[], float] | None = None,
         host: Host = HOST,
     ) -> None:
-        self._loop = loop
+        self._clocks = clocks
         self._pulse = pulse
         self._expire = expire
         self._host = host
@@ -52,13 +95,20 @@ class AttemptClock:
         if task.heartbeat_timeout_ms:
             self._heartbeat_s = task.heartbeat_timeout_ms / 1000
             wait_s = min(wait_s, self._heartbeat_s)
-        self._handle = loop.call_later(wait_s, self._look, loop.time())
+        if wait_s >= LONG_S:
+            clocks.add(self)
+        else:
+            self._handle = clocks.loop.call_later(wait_s, self.look, clocks.loop.time())
 
     def stop(self) -> None:
-        self._handle.cancel()
+        if self._handle is None:
+            self._clocks.discard(self)
+        else:
+            self._handle.cancel()
 
-    def _look(self, began_s: float) -> None:
-        now_s = self._loop.time()
+    def look(self, began_s: float) -> None:
+        """The attempt began at `began_s`, in the loop's time: see how it stands, and when to look again."""
+        now_s = self._clocks.loop.time()
         is_in_line = False
         if self._began_s is not None:
             # Time in the line for a thread is not the attempt's.
@@ -83,7 +133,7 @@ class AttemptClock:
             wait_s = min(wait_s, max(self._long_s - ran_s, _IN_LINE_S))
         if beats:
             wait_s = min(wait_s, self._heartbeat_s - silent_s)
-        self._handle = self._loop.call_later(max(0.0, wait_s), self._look, began_s)
+        self._handle = self._clocks.loop.call_later(max(0.0, wait_s), self.look, began_s)
 
     def _end(self, over: Over) -> None:
         self.over = over

@@ -47,6 +47,13 @@ class AttemptPulse:
             if self.stop is not None:
                 self.stop()
 
+    def end(self) -> None:
+        """The code has ended: nothing interrupts it any more, and it will not count as long.
+
+        Both lead back to whoever holds this pulse. Left in, every attempt would be a cycle for the garbage collector.
+        """
+        self.stop = self.on_long = None
+
     def take_news(self) -> Payload:
         """The newest details; NULL when they have been taken before."""
         if not self._has_news:

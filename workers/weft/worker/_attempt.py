@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client import Counter
 
 from weft.activity import Activity, ActivityInfo, current, current_pulse
-from weft.codec import decode_payload, is_stored
+from weft.codec import decode_payload, is_sealed, is_stored
 from weft.errors import (
     Failure,
     HeartbeatTimeoutError,
@@ -41,7 +41,7 @@ from weft.records import (
     Payload,
 )
 from weft.tracing import enter_attempt
-from weft.worker._activity_clock import AttemptClock
+from weft.worker._activity_clock import AttemptClock, LoopClocks
 from weft.worker._activity_failure import storable_failure
 from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._activity_threads import ActivityThreads, Job
@@ -97,9 +97,11 @@ class AttemptRunner:
         self._known = {name: _Known(activity, metrics) for name, activity in activities.items()}
         self._added: dict[str, Activity[..., Any]] = {}
         self._metrics = metrics
-        self._running = metrics.activities_running
+        self._under_way: set[AttemptPulse] = set()
+        """Whose code runs now, on whatever loop. That each counts the gauge up and down would cost a microsecond."""
         self._threads = ActivityThreads(threads_max, host)
         self._host = host
+        metrics.activities_running.set_function(lambda: len(self._under_way))
         metrics.threads_abandoned.set_function(lambda: self._threads.abandoned_count)
 
     @property
@@ -130,25 +132,36 @@ class AttemptRunner:
         """Let idle threads end. An attempt may still follow."""
         self._threads.close()
 
-    async def run(
+    def run(
         self,
         task: ActivityTask,
         workflow_id: str,
         pulse: AttemptPulse | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-    ) -> AttemptResult | None:
-        """The outcome of the attempt; None when its owner has cancelled it.
+        clocks: LoopClocks | None = None,
+    ) -> Coroutine[Any, Any, AttemptResult | None]:
+        """The outcome of the attempt, to be awaited; None when its owner has cancelled it.
 
-        Raises nothing but CancelledError, when the calling asyncio task is cancelled.
+        `clocks` are the loop's, for all attempts there. Raises nothing but CancelledError, when the calling asyncio
+        task is cancelled.
         """
         known = self._known_as(task.activity)
         if known is None:
             return self._refuse_unknown(task)
         pulse = pulse or AttemptPulse(self._host)
-        if not self._payloads.has_codecs:
-            return await self._run(known, task, workflow_id, pulse, loop)
+        run = self._run_sealed if self._payloads.has_codecs else self._run
+        return run(known, task, workflow_id, pulse, clocks)
+
+    async def _run_sealed(
+        self,
+        known: _Known,
+        task: ActivityTask,
+        workflow_id: str,
+        pulse: AttemptPulse,
+        clocks: LoopClocks | None,
+    ) -> AttemptResult | None:
+        """What it leaves on the log is encoded, whatever the outcome."""
         pulse.seal = partial(self._payloads.encode, workflow_id=workflow_id)
-        result = await self._run(known, task, workflow_id, pulse, loop)
+        result = await self._run(known, task, workflow_id, pulse, clocks)
         if isinstance(result, AttemptFailed):
             failure = self._payloads.encode_failure(result.failure, workflow_id)
             result = msgspec.structs.replace(result, failure=failure)
@@ -160,19 +173,21 @@ class AttemptRunner:
         task: ActivityTask,
         workflow_id: str,
         pulse: AttemptPulse,
-        loop: asyncio.AbstractEventLoop | None,
+        clocks: LoopClocks | None,
     ) -> AttemptResult | None:
-        activity = known.activity
+        activity, data, said = known.activity, task.input, task.heartbeat_details
         try:
-            arguments = known.decode_input(await self._decoded(task.input, workflow_id))
-            details = await self._heartbeat_details(task, workflow_id)
+            # Most payloads are what they look like, and a coroutine for each would cost more than to see that.
+            data = await self._decoded(data, workflow_id) if is_sealed(data) else data
+            said = await self._decoded(said, workflow_id) if is_sealed(said) else said
+            arguments = known.decode_input(data)
+            details = None if said is NULL else decode_payload(said)
         except PayloadDecodeError as error:
             return self._refuse_unreadable(task, error)
-        except PayloadError as error:
-            return _fail(known.failed, task, error, non_retryable=False)
-        # A validator of the user's may raise anything.
+        # A validator of the user's may raise anything; a payload that cannot be had now may be there later.
         except Exception as error:  # noqa: BLE001
-            return _fail(known.failed, task, error, non_retryable=True)
+            is_final = not isinstance(error, PayloadError)
+            return _fail(known.failed, task, error, non_retryable=is_final)
         current.set(
             ActivityInfo(
                 workflow_id,
@@ -185,13 +200,14 @@ class AttemptRunner:
             )
         )
         current_pulse.set(pulse)
+        clocks = clocks or LoopClocks(asyncio.get_running_loop(), lasting=False)
         enter_attempt(task.traceparent, task.run_id, task.activity_id, task.attempt)
-        self._running.inc()
+        self._under_way.add(pulse)
         try:
             if activity.is_async:
-                value = await self._call_async(known, arguments, task, pulse, loop)
+                value = await self._call_async(known, arguments, task, pulse, clocks)
             else:
-                value = await self._call_in_thread(known, arguments, task, pulse)
+                value = await self._call_in_thread(known, arguments, task, pulse, clocks)
         except _OutOfTimeError as error:
             failure = _fail(known.timed_out, task, error.as_timeout(), non_retryable=False)
             return _with_details(failure, pulse)
@@ -204,10 +220,13 @@ class AttemptRunner:
             failure = _fail(known.failed, task, error, non_retryable=False)
             return _with_details(failure, pulse)
         finally:
-            self._running.dec()
-            pulse.stop = None
+            self._under_way.discard(pulse)
+            pulse.end()
         try:
-            result = await self._storable(activity.encode_result(value), task, workflow_id)
+            result = self._payloads.encode(activity.encode_result(value), workflow_id)
+            self._payloads.largest_bytes = max(self._payloads.largest_bytes, len(result))
+            if len(result) > self._payloads.bytes_max:
+                result = await self._set_aside(result, task, workflow_id)
         except PayloadTooLargeError as error:
             return _fail(known.failed, task, error, non_retryable=True)
         except PayloadError as error:
@@ -225,21 +244,11 @@ class AttemptRunner:
             return self._payloads.decode(payload, workflow_id)
         return await asyncio.to_thread(self._payloads.decode, payload, workflow_id)
 
-    async def _heartbeat_details(self, task: ActivityTask, workflow_id: str) -> Any:
-        details = task.heartbeat_details
-        if details is NULL:
-            return None
-        return decode_payload(await self._decoded(details, workflow_id))
-
-    async def _storable(self, result: Payload, task: ActivityTask, workflow_id: str) -> Payload:
-        """What goes into the record: the result, or a reference to it. Raises PayloadTooLargeError, PayloadError.
+    async def _set_aside(self, result: Payload, task: ActivityTask, workflow_id: str) -> Payload:
+        """A reference to the result, which no record takes. Raises PayloadTooLargeError, PayloadError.
 
         The work is done by now: a store that is down is asked again for a while before it is done again.
         """
-        result = self._payloads.encode(result, workflow_id)
-        self._payloads.largest_bytes = max(self._payloads.largest_bytes, len(result))
-        if len(result) <= self._payloads.bytes_max:
-            return result
         for pause_s in (*_STORE_AGAIN_S, None):
             try:
                 return await asyncio.to_thread(
@@ -262,14 +271,14 @@ class AttemptRunner:
         arguments: list[Any],
         task: ActivityTask,
         pulse: AttemptPulse,
-        loop: asyncio.AbstractEventLoop | None,
+        clocks: LoopClocks,
     ) -> Any:
         if pulse.cancelled:
             raise _NotWaitedForError
-        own = asyncio.current_task(loop)
+        own = asyncio.current_task(clocks.loop)
         assert own is not None, "attempts run in asyncio tasks"
         cancelling = own.cancelling()
-        clock = AttemptClock(own.get_loop(), task, pulse, own.cancel, host=self._host)
+        clock = AttemptClock(clocks, task, pulse, own.cancel, host=self._host)
         pulse.stop = own.cancel
         try:
             value = await known.activity.function(*arguments)
@@ -293,14 +302,18 @@ class AttemptRunner:
         return value
 
     async def _call_in_thread(
-        self, known: _Known, arguments: list[Any], task: ActivityTask, pulse: AttemptPulse
+        self,
+        known: _Known,
+        arguments: list[Any],
+        task: ActivityTask,
+        pulse: AttemptPulse,
+        clocks: LoopClocks,
     ) -> Any:
         if pulse.cancelled:
             raise _NotWaitedForError
-        loop = asyncio.get_running_loop()
-        job = Job(loop, partial(known.activity.function, *arguments))
+        job = Job(clocks.loop, partial(known.activity.function, *arguments))
         clock = AttemptClock(
-            loop, task, pulse, job.outcome.cancel, lambda: job.started_s, self._host
+            clocks, task, pulse, job.outcome.cancel, lambda: job.started_s, self._host
         )
         # A function that has begun cannot be interrupted: it asks, or hears of it from its next heartbeat.
         pulse.stop = lambda: job.started_s or job.outcome.cancel()
@@ -346,7 +359,7 @@ class AttemptRunner:
         reason = f"A worker could not read the input of activity {task.activity}. {error}"
         return AttemptUnreadable(task.run_id, task.activity_id, task.attempt, reason)
 
-    def _refuse_unknown(self, task: ActivityTask) -> AttemptFailed:
+    async def _refuse_unknown(self, task: ActivityTask) -> AttemptFailed:
         known = ", ".join(sorted(self._known)) or "none"
         failure = FailureInfo(
             "UnknownActivityError",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from weft.host import HOST, Host
 from weft.records import NULL, ActivityTask, AttemptHeartbeat, Payload, ResultsRecord
+from weft.worker._activity_clock import LoopClocks
 from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._attempt import AttemptRunner
 from weft.worker._batch import AttemptKey
@@ -23,6 +24,7 @@ class InlineRunner:
         self._runner = runner
         self.host = host
         self._loop = host.event_loop()
+        self._clocks = LoopClocks(self._loop, lasting=True)
         self._thread = host.thread(self._serve, "weft-inline")
         self._attempts: dict[asyncio.Task[None], _InlinePulse] = {}
         self.results: deque[tuple[object, str, ResultsRecord | None, bool]] = deque()
@@ -84,7 +86,7 @@ class InlineRunner:
             attempt.add_done_callback(self._attempts.pop)
 
     async def _run(self, pulse: _InlinePulse) -> None:
-        result = await self._runner.run(pulse.task, pulse.workflow_id, pulse, self._loop)
+        result = await self._runner.run(pulse.task, pulse.workflow_id, pulse, self._clocks)
         is_checkpoint = self._runner.makes_checkpoint(pulse.task.activity)
         self.results.append((pulse.owner, pulse.workflow_id, result, is_checkpoint))
         self._news.set()
