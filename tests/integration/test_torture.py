@@ -40,5 +40,6 @@ def test_nothing_is_lost_and_nothing_happens_twice_when_everything_is_killed_in_
     assert sum(sums["faults"].get(f"{how} broker", 0) for how in ("kill", "stop")) > 0
     assert min(sums["workloads"].values()) > 0
     assert min(sums[what] for what in ("updates", "children", "published", "continued_runs")) > 0
+    assert sum(line.get("signals_carried", 0) for line in lines) > 0
     assert sums["signals"] > sums["duplicate_signals"] > 0
     assert sums["activities_run_again"] < sums["activities"]

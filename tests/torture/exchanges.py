@@ -183,6 +183,12 @@ def check_chains(
     return problems[:_PROBLEMS_MAX]
 
 
+def carried_count(histories: Histories, ledger: Ledger) -> int:
+    """How many signals the last runs of the chains were given by the runs before them, which had not taken them."""
+    firsts = (histories[name][0] for name in ledger.chains if name in histories)
+    return sum(first.carried_count for first in firsts if isinstance(first, WorkflowStarted))
+
+
 def _lost_signals(name: str, events: Sequence[Event], ledger: Ledger) -> Iterator[str]:
     """The last run knows the signals that former ones have received; its code has taken each of all those once."""
     first = events[0] if events else None

@@ -236,13 +236,14 @@ async def announce(ctx: workflow.Context, job: Job) -> Job:
 
 @workflow.define
 async def relay(ctx: workflow.Context, job: Job) -> Job:
-    """Takes so many signals, a few in each run of a chain."""
+    """Takes so many signals, a few in each run of a chain; those that come between go on to the next run untaken."""
     taken = min(job["each"], job["count"] - len(job["numbers"]))
     new = [await ctx.receive_signal("number", int) for _ in range(taken)]
     numbers = job["numbers"] + new
     if len(numbers) < job["count"]:
         if len(numbers) % 2:
-            ctx.execute_activity(dawdle, 0.2)  # whose end is of no interest to the next run
+            ctx.execute_activity(dawdle, 0.5)  # whose end is of no interest to the next run
+        await ctx.execute_activity(dawdle, 0.2)
         ctx.continue_as_new({**job, "numbers": numbers, "runs": job["runs"] + 1})
     return {"nonce": job["nonce"], "numbers": sorted(numbers), "runs": job["runs"]}
 

@@ -89,6 +89,7 @@ class Reckoning:
             "each update is applied once, and its replies are true",
             exchanges.check_updates(histories, ledger),
         )
+        self.report.note("signals_carried", exchanges.carried_count(histories, ledger))
         records = exchanges.read_committed(self.address, self.news, self.partitions)
         check("what is published is there once", exchanges.check_published(records, ledger))
         check(
