@@ -5,11 +5,12 @@ from weft.records import ParentClose
 from weft.workflow._activities import Activities
 from weft.workflow._child import Child, child
 from weft.workflow._children import ChildHandle
-from weft.workflow._context import Context, GeneratorContext, ParentInfo, WorkflowInfo
+from weft.workflow._context import Context, GeneratorContext
 from weft.workflow._definition import Workflow, define
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._guard import UNGUARDED, Guard, TurnInterrupted
 from weft.workflow._history import History
+from weft.workflow._info import ParentInfo, WorkflowInfo
 from weft.workflow._lines import running_line
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._loop import leave_loop

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import random as random_module
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 from uuid import UUID
@@ -18,10 +17,10 @@ from weft.codec import decoder, encode_payload
 from weft.errors import UsageError
 from weft.records import CUSTOM_STATUS_BYTES_MAX, run_number
 from weft.workflow._child_calls import ChildCalls, GeneratorChildCalls
-from weft.workflow._continue import SUGGESTED_EVENTS
 from weft.workflow._futures import WorkflowFuture, WorkflowTask
 from weft.workflow._generator import when_all, when_any
 from weft.workflow._history import History
+from weft.workflow._info import ParentInfo, WorkflowInfo
 from weft.workflow._logger import WorkflowLogger
 from weft.workflow._publish import encoded
 from weft.workflow._saga import Saga
@@ -39,42 +38,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 _PATCH_ID_LENGTH_MAX = 255
-
-
-@dataclass(frozen=True, slots=True)
-class ParentInfo:
-    """The run that started this one as its child."""
-
-    namespace: str
-    workflow_id: str
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowInfo:
-    """Who this run is."""
-
-    workflow_id: str
-    run_id: str
-    workflow: str
-    version: str
-    started: datetime
-    parent: ParentInfo | None = None
-    """Of a child."""
-    continued_from: str = ""
-    """The ID of the run that this one continues."""
-    run_number: int = 1
-    """Its place among the runs that continue one another."""
-    history_length: int = 0
-    """How many events this run has, up to the one that is being handled."""
-
-    @property
-    def is_continue_suggested(self) -> bool:
-        """Whether the history has grown long (4,000 events): time to `ctx.continue_as_new`, where the code can.
-
-        A long history costs its owner memory, and time after a takeover.
-        """
-        return self.history_length >= SUGGESTED_EVENTS
 
 
 def seconds_of(duration: timedelta | float, what: str) -> float:

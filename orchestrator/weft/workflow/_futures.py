@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from weft.workflow._loop import WorkflowLoop
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class WorkflowFuture(asyncio.Future[Any]):
-    """A future that every replay finds at the same place of a set.
+class _Awaited(Protocol[T_co]):
+    """What futures and tasks have in common here."""
+
+    def result(self) -> T_co: ...
+    def done(self) -> bool: ...
+
+
+class Repeatable:
+    """What every replay finds at the same place of a set.
 
     It has Dapr's names for `result()` and `done()`, so that generator workflows read as they do there.
     """
 
     _hash = 0
 
+    if TYPE_CHECKING:
+
+        def get_loop(self) -> WorkflowLoop: ...
+
     def __hash__(self) -> int:
+        """The next number, in the order of asking, from where the run's ID says: the same in every replay."""
         if not self._hash:  # most are never asked
-            self._hash = next_hash(self)
+            loop = self.get_loop()
+            loop.last_hash += 1
+            self._hash = loop.last_hash
         return self._hash
 
-    def get_result(self) -> Any:
+    def get_result(self: _Awaited[T]) -> T:
         return self.result()
 
     @property
-    def is_complete(self) -> bool:
+    def is_complete(self: _Awaited[Any]) -> bool:
         return self.done()
+
+
+class WorkflowFuture(Repeatable, asyncio.Future[Any]):
+    """A future of a workflow's loop."""
 
 
 class Shield(Protocol):
@@ -43,13 +62,11 @@ class Shield(Protocol):
         """Whether it keeps any."""
 
 
-class WorkflowTask(asyncio.Task[T]):
-    """A task that every replay finds at the same place of a set: a `TaskGroup` cancels its tasks in a set's order.
+class WorkflowTask(Repeatable, asyncio.Task[T]):
+    """A task of a workflow's loop. A `TaskGroup` cancels its tasks in a set's order, which every replay finds again.
 
     While it is in blocks that are shielded, these hold back requests to cancel it.
     """
-
-    _hash = 0
 
     shields: tuple[Shield, ...] = ()
     """The shielded blocks that it is in, outermost first."""
@@ -63,25 +80,6 @@ class WorkflowTask(asyncio.Task[T]):
         if self.shields and any(shield.holds_back(msg) for shield in self.shields):
             return True
         return super().cancel(msg)
-
-    def __hash__(self) -> int:
-        if not self._hash:
-            self._hash = next_hash(self)
-        return self._hash
-
-    def get_result(self) -> T:
-        return self.result()
-
-    @property
-    def is_complete(self) -> bool:
-        return self.done()
-
-
-def next_hash(future: asyncio.Future[Any]) -> int:
-    """The next number, in the order of asking, from where the run's ID says: the same in every replay."""
-    loop = cast("WorkflowLoop", future.get_loop())
-    loop.last_hash += 1
-    return loop.last_hash
 
 
 class PatientFuture(WorkflowFuture):

@@ -23,6 +23,7 @@ from weft.records import (
     ActivityCompleted,
     ActivityDispatched,
     ActivityRetryScheduled,
+    ChildCompleted,
     FailureInfo,
     Payload,
     SignalReceived,
@@ -62,6 +63,7 @@ async def waiting(ctx: Context, line: int) -> None:
     await ctx.sleep(2)
     await asyncio.sleep(2)
     await ctx.receive_signal("go")
+    await ctx.execute_child("ship")
 
 
 WAITED_FOR = (
@@ -69,6 +71,7 @@ WAITED_FOR = (
     TimerFired(5, NOW_MS, 2),
     TimerFired(7, NOW_MS, 3),
     SignalReceived(8, NOW_MS, "go"),
+    ChildCompleted(10, NOW_MS, 4, "ship", "run-2", 1),
 )
 
 
