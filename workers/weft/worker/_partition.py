@@ -19,6 +19,7 @@ from weft.topics import Namespace
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.worker._cells import HOT_MAX
+from weft.worker._code import Code
 from weft.worker._directory import Directory
 from weft.worker._held import HeldRuns
 from weft.worker._intake import Intake
@@ -39,7 +40,7 @@ from weft.worker._turn import Turn
 from weft.worker._updates import Updates
 from weft.worker._waiters import Waiters
 from weft.worker._watch import AttemptWatch
-from weft.workflow import UNGUARDED, Guard, Workflow
+from weft.workflow import UNGUARDED, Guard, Workflow, workflows_of
 
 
 class Partition:
@@ -74,20 +75,23 @@ class Partition:
         self.number = number
         self._told_continued: Callable[[Cell], None] | None = None
         payloads = payloads or Payloads(namespace.name, host=host)
-        directory = directory or Directory(namespace, partition_count)
-        messenger = Messenger(number, directory, payloads)
+        messenger = Messenger(number, directory or Directory(namespace, partition_count), payloads)
         self._watch = AttemptWatch(number)
+        code = Code(
+            workflows_of(workflows),
+            guard=guard,
+            payloads=payloads,
+            publisher=publisher or Publisher(namespace, host=host),
+        )
         self._turn = turn = Turn(
             number,
+            code,
             namespace=namespace.name,
-            workflows=workflows,
             queues=queues,
             watch=self._watch,
-            guard=guard,
             observed=observed,
             payloads=payloads,
             messenger=messenger,
-            publisher=publisher or Publisher(namespace, host=host),
         )
         turn.on_continued = self._leave_behind
         self._shelf = Shelf(namespace.state, number, memory) if memory is not None else None
@@ -109,7 +113,7 @@ class Partition:
             self._shelf,
             self._watch.progress,
             self.long,
-            workflows=turn.workflows,
+            workflows=code.workflows,
         )
         self.intake = Intake(
             number,
@@ -119,7 +123,7 @@ class Partition:
             requests=Requests(runs, self._register, self._held, updates=updates, waiters=waiters),
             results=results,
             mailbox=Mailbox(runs, self._register, messenger),
-            queries=Queries(runs, turn, updates=updates, waiters=waiters),
+            queries=Queries(runs, code, updates=updates, waiters=waiters),
         )
 
     def tell_continued(self, told: Callable[[Cell], None]) -> None:

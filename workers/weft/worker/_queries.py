@@ -6,9 +6,9 @@ from weft.records import AwaitUpdate, QueriesRecord, QueryWorkflow, is_same_chai
 from weft.worker import _answers as answers
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
+from weft.worker._code import Code
 from weft.worker._held import why_not
 from weft.worker._runs import Runs
-from weft.worker._turn import Turn
 from weft.worker._updates import Updates
 from weft.worker._waiters import Waiters
 
@@ -16,9 +16,9 @@ from weft.worker._waiters import Waiters
 class Queries:
     """Of one partition. They change nothing."""
 
-    def __init__(self, runs: Runs, turn: Turn, *, updates: Updates, waiters: Waiters) -> None:
+    def __init__(self, runs: Runs, code: Code, *, updates: Updates, waiters: Waiters) -> None:
         self._runs = runs
-        self._turn = turn
+        self._code = code
         self._updates = updates
         self._waiters = waiters
 
@@ -47,7 +47,7 @@ class Queries:
             batch.reply(to, answers.refused(to, cell, why_not(cell, "ask")))
             return
         self._runs.warm(cell, batch)
-        answer, problem = self._turn.query(cell, query)
+        answer, problem = self._code.query(cell, query)
         self._runs.cells.used(cell)
         batch.reply(
             to,

@@ -8,11 +8,8 @@ it.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Collection, Container, Sequence
 
 from weft.codec import decode_results, encode
 from weft.core import (
@@ -29,10 +26,8 @@ from weft.core import (
 )
 from weft.errors import (
     LogUnavailableError,
-    NondeterminismError,
     PayloadError,
     PayloadTooLargeError,
-    QueryError,
     TopicError,
     UpdateRejectedError,
 )
@@ -49,7 +44,6 @@ from weft.records import (
     FailureInfo,
     HistoryEvent,
     Payload,
-    QueryWorkflow,
     RecordDeferred,
     UpdateWorkflow,
     WorkflowBlocked,
@@ -64,23 +58,16 @@ from weft.worker._answers import LIFECYCLE, lifecycle_event
 from weft.worker._batch import Batch
 from weft.worker._bounds import Refused, bounded, is_within
 from weft.worker._cell import Cell
+from weft.worker._code import BROKEN, Code, running
 from weft.worker._messenger import TELLING, Messenger
 from weft.worker._next_run import CONTINUES_MAX, opening_after, opening_of, unneeded
-from weft.worker._publisher import Publisher
+from weft.worker._reasons import NAME_LENGTH_MAX, TEXT_LENGTH_MAX, told, writable
 from weft.worker._sealing import readable, sealed, sealed_status
 from weft.worker._watch import GIVES_UP, AttemptWatch
-from weft.workflow import ACTIVATIONS, UNGUARDED, Guard, Machine, Workflow, workflows_of
+from weft.workflow import ACTIVATIONS
 
 logger = logging.getLogger("weft.worker")
 
-_NAME_LENGTH_MAX = 255
-"""Of the type of an error that user code gives."""
-_REASON_LENGTH_MAX = 8000
-"""A reason stands in a head twice and comes from user code, and a head must fit its topic."""
-_TEXT_LENGTH_MAX = 7000
-"""Of what an exception says, within a reason: the line of code must have room beside it."""
-_BROKEN = (Exception, SystemExit, KeyboardInterrupt)
-"""Whatever broke, only this run may stop. An interrupt is the user code's own: signals go to the main thread."""
 _TOLD_REASONS_MAX = 1000
 """Different reasons for blocked runs that one partition's log shows; the metrics and `weft list` have them all."""
 REFUSED_MAX = 10_000
@@ -100,31 +87,28 @@ class Turn:
     def __init__(
         self,
         partition: int,
+        code: Code,
         *,
         namespace: str,
-        workflows: Mapping[str, Workflow[Any, Any]],
         queues: Container[str],
         watch: AttemptWatch,
         payloads: Payloads,
         messenger: Messenger,
-        publisher: Publisher,
-        guard: Guard = UNGUARDED,
         observed: bool = False,
     ) -> None:
         self.count = 0
+        self._code = code
         self._observed = observed
         self._told_reasons: set[str] = set()
         self.on_continued: Callable[[Cell, Batch], None] | None = None
         """Told of a run that another one continues, as long as its history is there."""
         self._messenger = messenger
-        self._guard = guard
         self._payloads = payloads
-        self._publisher = publisher
         self._queues = queues
         self._watch = watch
         self._partition = partition
         self._namespace = namespace
-        self.workflows = workflows_of(workflows)
+        self.workflows = code.workflows
 
     def start(self, cell: Cell, decision: Decision, batch: Batch) -> None:
         """The first turn of a new run. A workflow that this worker does not know starts blocked."""
@@ -137,19 +121,19 @@ class Turn:
         """Append what a new run begins with, and let its code begin."""
         for event in opening:
             self._append(cell, event, batch)
-        run = _run(cell)
+        run = running(cell)
         problem = self.workflows.problem(run.workflow, run.version)
         if problem:
             self._block(cell, problem, batch, opening[0].time_ms, "", None)
             return
-        cell.machine = self._new_machine(cell)
+        cell.machine = self._code.new_machine(cell)
         self._wake(cell, opening, batch, now_ms=opening[0].time_ms)
         self.count += 1
 
     def _follow(self, cell: Cell, batch: Batch) -> None:
         """As long as the run has asked to continue as a new one: begin that."""
         count = 0
-        while (run := _run(cell)).status == "continued":
+        while (run := running(cell)).status == "continued":
             count += 1
             continued = cell.last_event()
             assert isinstance(continued, WorkflowContinued), "its last event says so"
@@ -162,7 +146,7 @@ class Turn:
                 self._block(cell, _ENDLESS, batch, continued.time_ms, "", None)
                 return
             self._open(cell, opening, batch)
-            if continued.cancel_requested and not _run(cell).ended:
+            if continued.cancel_requested and not running(cell).ended:
                 self._pass_on_cancellation(cell, run, batch, continued.time_ms)
 
     def _prepare_next(
@@ -196,7 +180,9 @@ class Turn:
 
     def _pass_on_cancellation(self, cell: Cell, former: Run, batch: Batch, now_ms: int) -> None:
         """The former run's code was asked to end and has not heard of it."""
-        decision = decide(_run(cell), CancelWorkflow(former.cancel_reason), now_ms=now_ms, draw=0.0)
+        decision = decide(
+            running(cell), CancelWorkflow(former.cancel_reason), now_ms=now_ms, draw=0.0
+        )
         self._take(
             cell, decision, batch, source="signals", record=CancelWorkflow(former.cancel_reason)
         )
@@ -225,10 +211,10 @@ class Turn:
     ) -> None:
         now_ms = decision.events[0].time_ms
         wakes = not ACTIVATIONS.isdisjoint(map(type, decision.events)) or (
-            bool(decision.effects) and self._brings_activities(cell)
+            bool(decision.effects) and self._code.brings_activities(cell)
         )
         if wakes and cell.machine is None:
-            problem = self._drive(cell)
+            problem = self._code.drive(cell)
             if problem:
                 self._block(cell, problem, batch, now_ms, source, record)
                 return
@@ -246,20 +232,22 @@ class Turn:
 
     def defer(self, cell: Cell, source: str, record: object, now_ms: int) -> None:
         """Keep a record for a blocked or suspended run."""
-        event_id = _run(cell).last_event_id + 1
+        event_id = running(cell).last_event_id + 1
         cell.append(RecordDeferred(event_id, now_ms, source, Payload(encode(record))))
 
     def unblock(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred]:
         """Try the code of a blocked run again; returns the records that were kept for it when it fits."""
-        run = _run(cell)
+        run = running(cell)
         history = cell.history()
         opening = opening_of(history)
         never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history[len(opening) :])
         # Nobody knew it when it began, if it has no version: now it gets the newest.
         version = run.version or (self.workflows.chosen(run.workflow, "") if never_ran else "")
-        problem = self.workflows.problem(run.workflow, version) if never_ran else self._drive(cell)
+        problem = (
+            self.workflows.problem(run.workflow, version) if never_ran else self._code.drive(cell)
+        )
         if problem:
-            if _writable(problem) != run.reason:
+            if writable(problem) != run.reason:
                 # Other code, other trouble: who mends it must not read of the last one's.
                 self._block(cell, problem, batch, now_ms, "", None)
             return ()
@@ -267,7 +255,7 @@ class Turn:
         given = "" if run.version else version
         self._append(cell, WorkflowUnblocked(run.last_event_id + 1, now_ms, given), batch)
         if never_ran:
-            cell.machine = self._new_machine(cell)
+            cell.machine = self._code.new_machine(cell)
             self._wake(cell, opening, batch, now_ms=now_ms)
             self._follow(cell, batch)
         return deferred
@@ -275,39 +263,19 @@ class Turn:
     def suspend(self, cell: Cell, reason: str, batch: Batch, now_ms: int) -> None:
         """Hold a running run. Its code goes, and comes back by replay when it is resumed."""
         cell.close()
-        event_id = _run(cell).last_event_id + 1
-        self._append(cell, WorkflowSuspended(event_id, now_ms, _writable(reason)), batch)
+        event_id = running(cell).last_event_id + 1
+        self._append(cell, WorkflowSuspended(event_id, now_ms, writable(reason)), batch)
 
     def resume(self, cell: Cell, batch: Batch, now_ms: int) -> Sequence[RecordDeferred]:
         """Let a suspended run go on, or block it if its code no longer fits; returns the records kept for it."""
-        run = _run(cell)
-        problem = self._drive(cell) if cell.machine is None else ""
+        run = running(cell)
+        problem = self._code.drive(cell) if cell.machine is None else ""
         if problem:
             self._block(cell, problem, batch, now_ms, "", None)
             return ()
         deferred = run.deferred
         self._append(cell, WorkflowResumed(run.last_event_id + 1, now_ms), batch)
         return deferred
-
-    def query(self, cell: Cell, query: QueryWorkflow) -> tuple[Payload, str]:
-        """What the code of an open run answers, and why it cannot: one of them is empty. The run stays as it is."""
-        if cell.machine is None:
-            problem = self._drive(cell)
-            if problem:
-                return NULL, problem
-        machine = cell.machine
-        assert machine is not None, "the code was driven"
-        payloads, workflow_id = self._payloads, cell.workflow_id
-        try:
-            answer = machine.query(query.query, payloads.decode(query.payload, workflow_id))
-            return payloads.encode(answer, workflow_id), ""
-        except (QueryError, PayloadError) as error:
-            return NULL, str(error)
-        except _BROKEN as error:
-            reason = f"the handler of query {query.query!r} raised {_told(error, machine)}"
-            # Where it was broken off nobody knows; a replay brings the code back as it was.
-            cell.close()
-            return NULL, reason
 
     def validate(
         self, cell: Cell, request: UpdateWorkflow, batch: Batch, now_ms: int
@@ -317,7 +285,7 @@ class Turn:
         When the code cannot be asked there is no saying: the run is blocked then.
         """
         if cell.machine is None:
-            problem = self._drive(cell)
+            problem = self._code.drive(cell)
             if problem:
                 self._block(cell, problem, batch, now_ms, "", None)
                 return None
@@ -327,13 +295,13 @@ class Turn:
             machine.validate(request.update, request.payload)
         except UpdateRejectedError as error:
             failure = FailureInfo(
-                _writable(error.type[:_NAME_LENGTH_MAX]), _writable(error.reason[:_TEXT_LENGTH_MAX])
+                writable(error.type[:NAME_LENGTH_MAX]), writable(error.reason[:TEXT_LENGTH_MAX])
             )
             return self._payloads.encode_failure(failure, cell.workflow_id)
         except PayloadError as error:
             self.break_off(cell, error, batch, now_ms=now_ms)
-        except _BROKEN as error:
-            reason = f"the validator of update {request.update!r} raised {_told(error, machine)}"
+        except BROKEN as error:
+            reason = f"the validator of update {request.update!r} raised {told(error, machine)}"
             cell.close()  # where it was broken off nobody knows
             return FailureInfo(type(error).__name__, reason)
         return None
@@ -349,56 +317,37 @@ class Turn:
         record: object = None,
     ) -> None:
         """Block a run whose turn could not be taken: its code goes, and comes back by replay when it is tried again."""
-        reason = _told(error, cell.machine)
+        reason = told(error, cell.machine)
         cell.close()
         self._block(cell, reason, batch, now_ms, source, record)
 
     def time_out(self, cell: Cell, batch: Batch, now_ms: int) -> None:
         """End a blocked or suspended run whose time is over."""
-        run = _run(cell)
+        run = running(cell)
         event = WorkflowTimedOut(run.last_event_id + 1, now_ms, run.timeout_ms)
         self._append(cell, event, batch)
 
     def restart_inline(self, cell: Cell, batch: Batch) -> None:
         """After a takeover: run inline activities again whose results were never written."""
-        run = _run(cell)
-        if run.has_open_inline and self._brings_activities(cell) and cell.machine is None:
-            problem = self._drive(cell)
+        run = running(cell)
+        if run.has_open_inline and self._code.brings_activities(cell) and cell.machine is None:
+            problem = self._code.drive(cell)
             if problem:
                 if run.status not in HELD:
                     self._block(cell, problem, batch, run.updated_ms, "", None)
                 return
         kept = kept_results(run)
-        for activity in _run(cell).activities.values():
+        for activity in running(cell).activities.values():
             attempt = (activity.activity_id, activity.attempt)
             if activity.inline and not activity.waiting and attempt not in kept:
                 self._dispatch(cell, DispatchActivity(*attempt), batch)
 
     def next_look_ms(self, cell: Cell) -> int:
         """When the partition's clock must have this cell again; 0 is never."""
-        run = _run(cell)
+        run = running(cell)
         if run.status in HELD:
             return run.deadline_ms
         return next_due_ms(run)
-
-    def _brings_activities(self, cell: Cell) -> bool:
-        definition = self.workflows.find(_run(cell).workflow, _run(cell).version)
-        return definition is not None and definition.brings_activities
-
-    def _new_machine(self, cell: Cell) -> Machine:
-        run = _run(cell)
-        definition = self.workflows.find(run.workflow, run.version)
-        assert definition is not None, "it was looked for before"
-        decode = partial(self._payloads.decode, workflow_id=cell.workflow_id)
-        place = partial(self._publisher.place, cell.workflow_id)
-        return Machine(
-            definition,
-            cell.workflow_id,
-            self._guard,
-            decode,
-            cell.history_after,
-            place,
-        )
 
     def _wake(
         self, cell: Cell, opening: Sequence[HistoryEvent], batch: Batch, *, now_ms: int
@@ -431,7 +380,7 @@ class Turn:
                 cell.custom_status = sealed_status(cell.machine, self._payloads)
         except LogUnavailableError:
             raise  # no fault of this run's: all that is not committed is forgotten
-        except _BROKEN as error:
+        except BROKEN as error:
             del batch.writes[writes:], batch.inline[inline:], batch.facts[facts:]
             cell.rewind(mark)
             self.break_off(cell, error, batch, now_ms=now_ms, source=source, record=record)
@@ -449,7 +398,7 @@ class Turn:
         self, cell: Cell, commands: Sequence[Command], now_ms: int, batch: Batch
     ) -> Sequence[Refused]:
         """Append what the code asked for and bring it out; returns what cannot be: too large, or without a receiver."""
-        run = _run(cell)
+        run = running(cell)
         if self._payloads.has_codecs:
             commands = sealed(commands, self._payloads, cell.workflow_id)
         refused: Sequence[Refused] = self._messenger.unreachable(commands)
@@ -484,7 +433,7 @@ class Turn:
         count = 0
         while waiting:
             command, failure = waiting.popleft()
-            failed = decide_refusal(_run(cell), command, failure, now_ms=now_ms)
+            failed = decide_refusal(running(cell), command, failure, now_ms=now_ms)
             if failed is None:
                 continue  # the code has given it up since, or has ended
             count += 1
@@ -500,7 +449,7 @@ class Turn:
         self, cell: Cell, event: HistoryEvent, batch: Batch, *, is_told: bool = True
     ) -> None:
         """`is_told`: other workflows hear of it, if it is one that they should hear of."""
-        run = _run(cell)
+        run = running(cell)
         if run.open_inline_count and type(event) in GIVES_UP:
             self._watch.give_up(cell.workflow_id, run, event)
         if type(event) in TELLING and is_told:
@@ -511,43 +460,24 @@ class Turn:
         cell.append(event)
         kind = LIFECYCLE.get(type(event))
         if kind is not None:
-            published = lifecycle_event(self._namespace, _run(cell), event, kind)
+            published = lifecycle_event(self._namespace, running(cell), event, kind)
             batch.event(self._partition, cell.key, published)
-
-    def _drive(self, cell: Cell) -> str:
-        """Bring the code to where the history ends; the reason when that cannot be."""
-        run = _run(cell)
-        problem = self.workflows.problem(run.workflow, run.version)
-        if problem:
-            return problem
-        machine = self._new_machine(cell)
-        try:
-            machine.replay(cell.history())
-        except NondeterminismError as error:
-            machine.close()
-            return str(error)
-        except _BROKEN as error:
-            reason = f"replay broke with {_told(error, machine)}"
-            machine.close()
-            return reason
-        cell.machine = machine
-        return ""
 
     def _block(
         self, cell: Cell, reason: str, batch: Batch, now_ms: int, source: str, record: object
     ) -> None:
-        event_id = _run(cell).last_event_id + 1
+        event_id = running(cell).last_event_id + 1
         if reason not in self._told_reasons and len(self._told_reasons) < _TOLD_REASONS_MAX:
             self._told_reasons.add(
                 reason
             )  # a thousand runs of a workflow that is not here are one line
-            logger.warning("workflow %r is blocked: %s", cell.workflow_id, _writable(reason))
-        self._append(cell, WorkflowBlocked(event_id, now_ms, _writable(reason)), batch)
+            logger.warning("workflow %r is blocked: %s", cell.workflow_id, writable(reason))
+        self._append(cell, WorkflowBlocked(event_id, now_ms, writable(reason)), batch)
         if record is not None:
             self.defer(cell, source, record, now_ms)
 
     def _dispatch(self, cell: Cell, effect: DispatchActivity, batch: Batch) -> None:
-        run = _run(cell)
+        run = running(cell)
         activity = run.activities.get(effect.activity_id)
         if activity is None:
             return  # scheduled and given up within one turn
@@ -579,12 +509,6 @@ class Turn:
             )
 
 
-def _run(cell: Cell) -> Run:
-    run = cell.run
-    assert run is not None, "turns are taken on warm cells"
-    return run
-
-
 def kept_results(run: Run) -> set[tuple[int, int]]:
     """(activity, attempt) of those that have ended while the run was held."""
     records = (decode_results(one.record) for one in run.deferred if one.source == "results")
@@ -593,23 +517,3 @@ def kept_results(run: Run) -> set[tuple[int, int]]:
         for record in records
         if isinstance(record, AttemptCompleted | AttemptFailed | AttemptUnreadable)
     }
-
-
-def _writable(reason: str) -> str:
-    """Cut, and without the lone surrogates that a path or a user's text may hold: a record cannot."""
-    return reason[:_REASON_LENGTH_MAX].encode(errors="backslashreplace").decode()
-
-
-def _told(error: BaseException, machine: Machine | None) -> str:
-    """What broke a turn, and where in the user's code. The log gets the whole stack: it may be ours that broke."""
-    try:
-        said = str(error)[:_TEXT_LENGTH_MAX]
-    except Exception:  # noqa: BLE001  # an exception of the user's, with a text that breaks as well
-        said = ""
-    text = _writable(f"{type(error).__name__}: {said}" if said else type(error).__name__)
-    stack = (
-        "".join(traceback.format_tb(error.__traceback__)).encode(errors="backslashreplace").decode()
-    )
-    logger.error("the turn of a workflow broke; its run is blocked: %s\n%s", text, stack)
-    line = machine.line_of(error) if machine is not None else ""
-    return f"{text} ({line})" if line and line not in text else text
