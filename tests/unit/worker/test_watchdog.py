@@ -120,8 +120,10 @@ def test_interrupt_hits_nothing_but_the_call_when_both_end_together(
             pass
 
     try:
-        until = time.monotonic() + 3
-        while time.monotonic() < until:
+        began_s = time.monotonic()
+        while (passed_s := time.monotonic() - began_s) < 3 or (
+            min(outcomes.values()) <= 50 and passed_s < 60
+        ):
             try:
                 made.call(work, time.perf_counter() + chance.uniform(0.0005, 0.002))
             except TurnTimeoutError:
