@@ -129,6 +129,27 @@ def test_executor_without_a_worker_is_a_client_of_others(tmp_path: Path) -> None
     asyncio.run(run())
 
 
+def test_request_is_refused_at_once_when_no_workflow_was_ever_executed_here(
+    where: dict[str, Any],
+) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(WAIT_S):
+            async with KafkaExecutor(**where, partitions=2) as executor:
+                await (await executor.execute(nothing, WorkflowOptions(id="ended"))).result()
+            async with KafkaExecutor(**where) as executor:
+                for workflow_id in ("unknown", "ended"):
+                    for call in (
+                        executor.cancel(workflow_id),
+                        executor.signal(workflow_id, Signal("go")),
+                    ):
+                        with pytest.raises(ExecutorError, match="not found or not running") as told:
+                            await call
+                        assert told.value.code == "not_found"
+                assert await executor.query("ended", "status") == "completed"
+
+    asyncio.run(run())
+
+
 def test_end_of_the_worker_is_told(tmp_path: Path) -> None:
     async def run() -> None:
         executor = KafkaExecutor(embedded=tmp_path / "log.weft", partitions=2, workflows=[approved])
@@ -144,6 +165,10 @@ def test_end_of_the_worker_is_told(tmp_path: Path) -> None:
                 await executor.query("wf-1", "status")
 
     asyncio.run(run())
+
+
+async def nothing(_ctx: Any) -> None:
+    """A workflow."""
 
 
 _CHILD = """

@@ -200,6 +200,7 @@ class KafkaExecutor:
             raise ExecutorError("invalid_input", "workflow signal: signal name cannot be empty")
         handle = self._connected().handle(workflow_id)
         with _told_as("signal", workflow_id):
+            await self._check_open(handle)
             await handle.signal(signal.name, signal.payload)
 
     async def query(self, workflow_id: str, query_type: str) -> Any:
@@ -219,6 +220,7 @@ class KafkaExecutor:
         """Returns when that is durable; the workflow ends as `canceled` when its code has cleaned up."""
         handle = self._connected().handle(workflow_id)
         with _told_as("cancel", workflow_id):
+            await self._check_open(handle)
             await handle.cancel()
 
     # Serving.
@@ -231,6 +233,17 @@ class KafkaExecutor:
             text = f"workflow: the worker of this executor has ended: {error}"
             raise ExecutorError("provider_unavailable", text) from error
         return self._client
+
+    async def _check_open(self, handle: Handle[Any]) -> None:
+        """While nothing is served here there may be no worker to refuse a request: see on the log what it is for.
+
+        Raises UnknownWorkflowError, and RefusedError for a run that has ended.
+        """
+        if not self._has_worker or self._worker is not None:
+            return
+        status = await handle.status()
+        if status_of(status) != WorkflowStatus.RUNNING:
+            raise RefusedError(f"workflow {handle.id!r} has ended ({status})")
 
     def _workflow(self, function: Any) -> Workflow[Any, Any]:
         known = self._functions.get(function)
