@@ -117,6 +117,11 @@ def _threads(module: Any, env: Environment) -> None:
     ]
 
 
+@plays("processes")
+def _processes(module: Any, env: Environment) -> None:
+    assert env.start(module.count_primes, 30).result() == 10
+
+
 @plays("short")
 def _short(module: Any, env: Environment) -> None:
     assert env.start(module.bill, 2).result() == 11662

@@ -37,6 +37,11 @@ async def charge(order: Order, cents: int = 100) -> Receipt:
     return Receipt(cents)
 
 
+@activity.define(process=True)
+def crunch(size: int) -> float:
+    return size / 2
+
+
 @activity.define(retry=Retry(max_attempts=2), timeout=timedelta(seconds=3), inline=True)
 def count(word: str) -> int:
     return len(word)
@@ -85,6 +90,7 @@ async def calls(ctx: workflow.Context, order: Order) -> None:
     assert_type(await ctx.execute_activity(charge.options(queue="slow"), order), Receipt)
     assert_type(await ctx.execute_activity(count, "word"), int)
     assert_type(await ctx.execute_activity(tick), None)
+    assert_type(await ctx.execute_activity(crunch, 5), float)
     assert_type(await ctx.execute_activity("charge", order, 7), Any)
     text: str = str(await ctx.execute_activity(count, "word"))
     wider: int | None = await ctx.execute_activity(count, text)

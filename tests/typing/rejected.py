@@ -107,6 +107,7 @@ def definitions() -> None:
     activity.define(5)  # wrong
     activity.define(retry=3)  # wrong
     activity.define(timeout="5 s")  # wrong
+    activity.define(process=2)  # wrong
     Retry(max_attempts="3")  # wrong
     Retry(initial_interval="100ms")  # wrong
     activity.define(heartbeat_timeout=timedelta(seconds=1), queues=["x"])  # wrong

@@ -45,6 +45,7 @@ class Activity(Generic[P, R_co]):
         queue: str,
         inline: bool,
         checkpoint: bool = True,
+        process: bool = False,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -54,6 +55,7 @@ class Activity(Generic[P, R_co]):
         self.queue = queue
         self.inline = inline
         self.checkpoint = checkpoint
+        self.process = process
         self.is_async = inspect.iscoroutinefunction(function)
         # The default's own object: records leave it out, and an activity costs a third less on the log.
         policy = policy_of(retry, f"activity {name}")
@@ -71,6 +73,8 @@ class Activity(Generic[P, R_co]):
                 f"activity {name} goes over a queue, where every result is made durable: checkpoint=False is for "
                 "inline activities"
             )
+        if process:
+            _check_for_processes(function, name)
         self._signature = inspect.signature(function)
         self._parameters = _positional_parameters(self._signature, name)
         self._hints = FunctionHints(function, f"activity {name}")
@@ -109,6 +113,7 @@ class Activity(Generic[P, R_co]):
             queue=queue or self.queue,
             inline=self.inline if inline is None else inline,
             checkpoint=self.checkpoint or inline is False,
+            process=self.process,
         )
 
     @property
@@ -173,6 +178,20 @@ class Activity(Generic[P, R_co]):
         return arguments
 
 
+def _check_for_processes(function: Any, name: str) -> None:
+    """Raises UsageError for a function that no other process could find, or would not need to."""
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(
+            f"activity {name} is async, and process=True is for plain functions: define it with `def`"
+        )
+    qualname = getattr(function, "__qualname__", "")
+    if not inspect.isfunction(function) or "<" in qualname:
+        raise UsageError(
+            f"activity {name} has process=True, and no other process can find {qualname or function!r}: define it with "
+            "`def` at the top level of a module"
+        )
+
+
 def _options_hint(name: str, unknown: frozenset[str]) -> str:
     """What to write when a call was given options; empty when it was not."""
     options = sorted(unknown & inspect.signature(Activity.options).parameters.keys())
@@ -207,6 +226,7 @@ def define(
     queue: str = ...,
     inline: bool = ...,
     checkpoint: bool = ...,
+    process: bool = ...,
 ) -> Decorator: ...
 
 
@@ -223,6 +243,7 @@ def define(
     queue: str = "default",
     inline: bool = False,
     checkpoint: bool = True,
+    process: bool = False,
 ) -> Any:
     """Make a function an activity.
 
@@ -233,11 +254,18 @@ def define(
     the task queue whose workers run it. `inline=True` runs it in the workflow's own worker: less latency, recorded
     like any other, and durable before what follows from its result is run. With `checkpoint=False` it is not waited
     for: steps follow one another at once and are made durable together, and a crash runs those since the last commit
-    again, in their order. Without `retry` it gets `Retry()`.
+    again, in their order. With `process=True` a plain function runs in a process instead of a thread: it keeps a core
+    of its own busy, may crash, and is killed when it is out of time or cancelled. Without `retry` it gets `Retry()`.
     """
     timeouts = Timeouts(timeout, heartbeat_timeout, schedule_to_start, schedule_to_close)
     decorator = Decorator(
-        name, retry or Retry(), timeouts, queue, inline=inline, checkpoint=checkpoint
+        name,
+        retry or Retry(),
+        timeouts,
+        queue,
+        inline=inline,
+        checkpoint=checkpoint,
+        process=process,
     )
     return decorator if function is None else decorator(function)
 
@@ -254,6 +282,7 @@ class Decorator:
         *,
         inline: bool,
         checkpoint: bool,
+        process: bool,
     ) -> None:
         self._name = name
         self._retry = retry
@@ -261,6 +290,7 @@ class Decorator:
         self._queue = queue
         self._inline = inline
         self._checkpoint = checkpoint
+        self._process = process
 
     @overload
     def __call__(self, function: Callable[P, Awaitable[R]], /) -> Activity[P, R]: ...
@@ -277,4 +307,5 @@ class Decorator:
             queue=self._queue,
             inline=self._inline,
             checkpoint=self._checkpoint,
+            process=self._process,
         )

@@ -65,6 +65,12 @@ class Attempt:
         if activity is None:
             text = f"this executor has no activity {self._name!r}: give it with activities=[...]"
             return self._failed(FailureInfo("UnknownActivityError", text), non_retryable=True)
+        if activity.process:
+            text = (
+                f"activity {self._name} has process=True, and this executor runs all in its own process: define it "
+                "without, or run it on the kafka executor"
+            )
+            return self._failed(FailureInfo("UsageError", text), non_retryable=True)
         try:
             arguments = activity.decode_input(self._input)
         except Exception as error:  # noqa: BLE001  # a validator of the user's may raise anything

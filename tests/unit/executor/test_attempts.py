@@ -237,3 +237,13 @@ def test_function_stays_what_it_is() -> None:
     assert isinstance(other, Activity)
     assert (plain.policy, plain.start_to_close_ms) == (before, 600_000)
     assert (other.policy.max_attempts, other.start_to_close_ms) == (3, 5000)
+
+
+@activity.define(process=True)
+def of_a_process() -> None: ...
+
+
+def test_activity_for_a_process_of_its_own_is_refused() -> None:
+    error = failure_of(calling(of_a_process))
+    assert error.type == "UsageError"
+    assert "this executor runs all in its own process" in error.message

@@ -206,6 +206,10 @@ class LeaseLostError(WeftError):
     """One attempt after another was lost with the worker that ran it. An attempt's failure."""
 
 
+class ProcessDiedError(WeftError):
+    """The process of an activity with `process=True` ended before its function did. An attempt's failure, retried."""
+
+
 class WorkflowFailedError(Failure):
     """Raised by `handle.result()` when the run did not complete.
 

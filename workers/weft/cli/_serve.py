@@ -41,6 +41,14 @@ ConcurrencyOption = Annotated[
     int | None,
     typer.Option("--concurrency", min=1, help="How many activities run at once (default: 100)."),
 ]
+ActivityProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--activity-processes",
+        min=1,
+        help="How many processes a worker process has for activities with process=True (default: one a core).",
+    ),
+]
 MetricsPortOption = Annotated[
     int | None,
     typer.Option(
@@ -112,6 +120,7 @@ async def worker(
         typer.Option("--queue", help="Serve this task queue only. May be repeated."),
     ] = None,
     concurrency: ConcurrencyOption = None,
+    activity_processes: ActivityProcessesOption = None,
     instance_id: Annotated[
         str | None,
         typer.Option("--instance-id", help="A name that a restart finds again (a pod's name)."),
@@ -131,6 +140,7 @@ async def worker(
         raise UsageError("--workflows-only excludes --activities-only and --queue.")
     settings = common.settings.override(
         concurrency=concurrency,
+        activity_processes=activity_processes,
         instance_id=instance_id,
         metrics_port=metrics_port,
         metrics_host=metrics_host,
@@ -257,6 +267,7 @@ async def _serve(
         queues=queues,
         instance_id=settings.instance_id,
         concurrency=settings.concurrency,
+        activity_processes=settings.activity_processes,
         drain_s=settings.drain.total_seconds(),
         turn_s_max=settings.turn_max.total_seconds(),
         lease_s=settings.lease.total_seconds(),

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Codecs of one's own, instead of these: `module:NAME`, one or a list of them."""
     instance_id: str | None = None
     concurrency: int = Field(default=100, ge=1)
+    activity_processes: int | None = Field(default=None, ge=1)
+    """Processes for activities with `process=True`, of each worker process; None is one a core."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
     drain: timedelta = timedelta(seconds=30)

@@ -8,9 +8,8 @@ owner has cancelled has no outcome, whatever its code does after that.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,14 +17,13 @@ import msgspec
 from prometheus_client import Counter
 
 from weft.activity import Activity, ActivityInfo, current, current_pulse
-from weft.codec import decode_payload, is_sealed, is_stored
+from weft.codec import decode_payload, encode_payload, is_sealed, is_stored
 from weft.errors import (
     Failure,
     HeartbeatTimeoutError,
     PayloadDecodeError,
     PayloadError,
     PayloadTooLargeError,
-    UsageError,
 )
 from weft.host import HOST, Host
 from weft.metrics import WorkerMetrics
@@ -43,8 +41,16 @@ from weft.records import (
 from weft.tracing import enter_attempt
 from weft.worker._activity_clock import AttemptClock, LoopClocks
 from weft.worker._activity_failure import storable_failure
+from weft.worker._activity_processes import ActivityProcesses, ChildFailedError
 from weft.worker._activity_pulse import AttemptPulse
 from weft.worker._activity_threads import ActivityThreads, Job
+from weft.worker._activity_values import (
+    decode_arguments,
+    refuse_coroutine,
+    required_count,
+    wrong_result,
+)
+from weft.worker._process_calls import place_of
 
 logger = logging.getLogger("weft.worker")
 
@@ -55,33 +61,46 @@ _STORE_AGAIN_S = (1.0, 2.0, 5.0, 10.0)
 class _Known:
     """An activity with what each of its attempts needs, looked up once."""
 
-    __slots__ = ("activity", "cancelled", "completed", "failed", "required_count", "timed_out")
+    __slots__ = (
+        "activity",
+        "cancelled",
+        "completed",
+        "failed",
+        "in_process",
+        "required_count",
+        "timed_out",
+    )
 
-    def __init__(self, activity: Activity[..., Any], metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, activity: Activity[..., Any], metrics: WorkerMetrics, *, has_processes: bool
+    ) -> None:
         self.activity = activity
-        self.required_count = sum(
-            parameter.default is inspect.Parameter.empty
-            for parameter in inspect.signature(activity.function).parameters.values()
-        )
+        self.in_process = activity.process and has_processes
+        self.required_count = required_count(activity)
         self.completed: Counter = metrics.activities.labels(activity.name, "completed")
         self.failed: Counter = metrics.activities.labels(activity.name, "failed")
         self.timed_out: Counter = metrics.activities.labels(activity.name, "timed_out")
         self.cancelled: Counter = metrics.activities.labels(activity.name, "cancelled")
 
     def decode_input(self, data: Payload) -> list[Any]:
-        """Raises UsageError for a wrong input, and whatever a validator of the user's raises."""
-        arguments = self.activity.decode_input(data)
-        if len(arguments) < self.required_count:
-            raise UsageError(
-                f"activity {self.activity.name} needs {self.required_count} arguments, got {len(arguments)}"
-            )
-        return arguments
+        """Raises UsageError for a wrong input, and whatever a validator of the user's raises.
+
+        For a process it is left as it is: that decodes it, so that nothing is ever pickled.
+        """
+        if self.in_process:
+            return [data]
+        return decode_arguments(self.activity, self.required_count, data)
+
+    def encode_result(self, value: Any) -> Payload:
+        """Raises UsageError, and whatever an encoding of the user's raises. A process has done it."""
+        return value if self.in_process else self.activity.encode_result(value)
 
 
 class AttemptRunner:
     """Runs attempts of these activities: async functions on the calling loop, sync ones in up to `threads_max` threads.
 
-    May be used from several loops in several threads at once.
+    Those with `process=True` run in up to `processes_max` processes; with 0 of them they run in threads as well. May be
+    used from several loops in several threads at once.
     """
 
     def __init__(
@@ -90,11 +109,14 @@ class AttemptRunner:
         metrics: WorkerMetrics,
         *,
         threads_max: int = 100,
+        processes_max: int = 0,
         payloads: Payloads | None = None,
         host: Host = HOST,
     ) -> None:
         self._payloads = payloads or Payloads("default", host=host)
-        self._known = {name: _Known(activity, metrics) for name, activity in activities.items()}
+        self._processes = ActivityProcesses(processes_max, host)
+        self._has_processes = processes_max > 0
+        self._known = {name: self._know(one, metrics) for name, one in activities.items()}
         self._added: dict[str, Activity[..., Any]] = {}
         self._metrics = metrics
         self._under_way: set[AttemptPulse] = set()
@@ -120,8 +142,11 @@ class AttemptRunner:
     def _known_as(self, name: str) -> _Known | None:
         known, added = self._known.get(name), self._added.get(name)
         if added is not None and (known is None or known.activity.function is not added.function):
-            known = self._known[name] = _Known(added, self._metrics)
+            known = self._known[name] = self._know(added, self._metrics)
         return known
+
+    def _know(self, activity: Activity[..., Any], metrics: WorkerMetrics) -> _Known:
+        return _Known(activity, metrics, has_processes=self._has_processes)
 
     def makes_checkpoint(self, activity: str) -> bool:
         """Whether what follows from its result waits until that is durable."""
@@ -129,8 +154,9 @@ class AttemptRunner:
         return known is None or known.activity.checkpoint
 
     def close(self) -> None:
-        """Let idle threads end. An attempt may still follow."""
+        """Let idle threads and processes end. An attempt may still follow."""
         self._threads.close()
+        self._processes.close()
 
     def run(
         self,
@@ -204,10 +230,8 @@ class AttemptRunner:
         enter_attempt(task.traceparent, task.run_id, task.activity_id, task.attempt)
         self._under_way.add(pulse)
         try:
-            if activity.is_async:
-                value = await self._call_async(known, arguments, task, pulse, clocks)
-            else:
-                value = await self._call_in_thread(known, arguments, task, pulse, clocks)
+            call = self._call_async if activity.is_async else self._call_of_plain(known)
+            value = await call(known, arguments, task, pulse, clocks)
         except _OutOfTimeError as error:
             failure = _fail(known.timed_out, task, error.as_timeout(), non_retryable=False)
             return _with_details(failure, pulse)
@@ -223,7 +247,7 @@ class AttemptRunner:
             self._under_way.discard(pulse)
             pulse.end()
         try:
-            result = self._payloads.encode(activity.encode_result(value), workflow_id)
+            result = self._payloads.encode(known.encode_result(value), workflow_id)
             self._payloads.largest_bytes = max(self._payloads.largest_bytes, len(result))
             if len(result) > self._payloads.bytes_max:
                 result = await self._set_aside(result, task, workflow_id)
@@ -233,7 +257,7 @@ class AttemptRunner:
             return _fail(known.failed, task, error, non_retryable=False)
         # The user's own encoding may raise anything.
         except Exception as error:  # noqa: BLE001
-            problem = UsageError(f"the result of activity {activity.name}: {error}")
+            problem = wrong_result(activity.name, error)
             return _fail(known.failed, task, problem, non_retryable=True)
         known.completed.inc()
         return AttemptCompleted(task.run_id, task.activity_id, task.attempt, result)
@@ -341,12 +365,50 @@ class AttemptRunner:
             raise error
         if error is not None:  # KeyboardInterrupt and the like mean something else on a loop
             raise Failure(str(error), type=type(error).__name__)
-        if inspect.iscoroutine(value):
-            value.close()
-            raise UsageError(
-                f"activity {task.activity} is a plain function and returned a coroutine: define it with `async def`"
-            )
+        refuse_coroutine(task.activity, value)
         return value
+
+    def _call_of_plain(self, known: _Known) -> Callable[..., Coroutine[Any, Any, Any]]:
+        return self._call_in_process if known.in_process else self._call_in_thread
+
+    async def _call_in_process(
+        self,
+        known: _Known,
+        arguments: list[Any],
+        task: ActivityTask,
+        pulse: AttemptPulse,
+        clocks: LoopClocks,
+    ) -> Payload:
+        """The result, encoded; `arguments` are one, the input. Whatever interrupts the attempt kills the process."""
+        if pulse.cancelled:
+            raise _NotWaitedForError
+        about = current.get()
+        said = encode_payload(about.heartbeat_details)
+        plain = msgspec.structs.replace(task, input=arguments[0], heartbeat_details=said)
+        call = self._processes.call(place_of(known.activity), plain, about.workflow_id, pulse)
+        job = Job(clocks.loop, call)
+        clock = AttemptClock(
+            clocks, task, pulse, job.outcome.cancel, lambda: call.began_s, self._host
+        )
+        pulse.stop = job.outcome.cancel
+        self._processes.submit(job)
+        try:
+            value, error = await job.outcome
+        except asyncio.CancelledError:
+            self._processes.abandon(job, call)
+            if pulse.cancelled:
+                raise _NotWaitedForError from None
+            if clock.over:
+                raise _OutOfTimeError(task, clock) from None
+            raise
+        finally:
+            clock.stop()
+        if pulse.cancelled:
+            raise _NotWaitedForError
+        if error is not None:
+            raise error
+        result: Payload = value
+        return result
 
     def _refuse_unreadable(
         self, task: ActivityTask, error: PayloadDecodeError
@@ -421,7 +483,7 @@ def _fail(
     counter: Counter, task: ActivityTask, error: BaseException, *, non_retryable: bool
 ) -> AttemptFailed:
     counter.inc()
-    failure = storable_failure(error)
+    failure = error.failure if isinstance(error, ChildFailedError) else storable_failure(error)
     if non_retryable:
         failure = msgspec.structs.replace(failure, non_retryable=True)
     logger.info(

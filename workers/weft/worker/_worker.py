@@ -18,11 +18,13 @@ from weft.records import PAYLOAD_BYTES_MAX
 from weft.topics import Namespace, queues
 from weft.worker._activities import ActivityWorker
 from weft.worker._activity_leases import LEASE_S, check_lease
+from weft.worker._activity_processes import core_count, refuse_in_a_process_of_activities
 from weft.worker._attempt import AttemptRunner
 from weft.worker._cells import HOT_MAX
 from weft.worker._inline import InlineRunner
 from weft.worker._instance import InstanceSlot
 from weft.worker._owner import PartitionOwner
+from weft.worker._process_calls import place_of
 from weft.worker._topic_watch import TopicWatch
 from weft.workflow import Workflow, Workflows
 
@@ -43,15 +45,16 @@ class Worker:
     their task queues. Both scale by starting more processes. `turn_s_max` is how long a workflow's code may run
     without coming to an `await` before it is interrupted and its run blocked; None never interrupts. Keep it below
     `session_timeout_s`. An activity that runs for long is leased: when its worker has not been heard of for `lease_s`,
-    it is run again elsewhere. Of each partition, `hot_max` workflows are kept ready in memory; the others cost little
-    more than their bytes on the log there, and are replayed when something happens to them. `memory_bytes_max` bounds
-    what is kept of all workflows together: beyond it, their state is left on the log and read back when something
-    happens to them (None: no bound). `payload_store` is the
-    folder or URL where payloads of more than `payload_bytes_max` go; clients and all workers need the same one
-    (default: none with Kafka, the folder `FILE.payloads` with an embedded log). `payload_codecs` compress and encrypt
-    what goes to the log, in their order; clients and all workers need the same. `hooks` are called with what happens
-    to the workflows that it serves, once that is committed; `observers` are told the same as records. Raises
-    UsageError when two of a kind share a name.
+    it is run again elsewhere. Activities with `process=True` run in up to `activity_processes` processes beside it
+    (None: as many as it may use cores), which are started when they are needed. Of each partition, `hot_max` workflows
+    are kept ready in memory; the others cost little more than their bytes on the log there, and are replayed when
+    something happens to them. `memory_bytes_max` bounds what is kept of all workflows together: beyond it, their state
+    is left on the log and read back when something happens to them (None: no bound). `payload_store` is the folder or
+    URL where payloads of more than `payload_bytes_max` go; clients and all workers need the same one (default: none
+    with Kafka, the folder `FILE.payloads` with an embedded log). `payload_codecs` compress and encrypt what goes to the
+    log, in their order; clients and all workers need the same. `hooks` are called with what happens to the workflows
+    that it serves, once that is committed; `observers` are told the same as records. Raises UsageError when two of a
+    kind share a name, and for a `process=True` that no other process could find.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Worker:
         queues: Sequence[str] | None = None,
         instance_id: str | None = None,
         concurrency: int = 100,
+        activity_processes: int | None = None,
         metrics: WorkerMetrics | None = None,
         drain_s: float = 30.0,
         session_timeout_s: float = 6.0,
@@ -101,6 +105,7 @@ class Worker:
         )
         self._instance_id = instance_id
         self._concurrency = concurrency
+        self._activity_processes = _checked(activity_processes, self._activities.values())
         self._drain_s = drain_s
         self._session_timeout_s = session_timeout_s
         self._turn_s_max = turn_s_max
@@ -164,7 +169,11 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Serve until `stop`. Raises TopicError for topics that are not as they should be, and what ended a loop."""
+        """Serve until `stop`. Raises TopicError for topics that are not as they should be, and what ended a loop.
+
+        Raises UsageError in a process that runs activities, which has imported the script that started the worker.
+        """
+        refuse_in_a_process_of_activities()
         watch = TopicWatch(self._log, self._namespace, self._queues)
         partition_count = await asyncio.to_thread(self._check_topics, watch)
         slot = InstanceSlot(self._namespace.name, self._instance_id)
@@ -172,6 +181,7 @@ class Worker:
             self._activities,
             self.metrics,
             threads_max=self._concurrency,
+            processes_max=self._activity_processes or core_count(),
             payloads=self._payloads,
             host=self._host,
         )
@@ -314,6 +324,16 @@ def _by_name(kind: str, definitions: Iterable[Any]) -> dict[str, Any]:
                 f'with @{kind}.define(name="...")'
             )
     return by_name
+
+
+def _checked(count: int | None, activities: Iterable[Activity[..., Any]]) -> int | None:
+    """The number of processes for activities. Raises UsageError for none, and for a function that none would find."""
+    if count is not None and count < 1:
+        raise UsageError(f"activity_processes must be at least 1, not {count}")
+    for activity in activities:
+        if activity.process:
+            place_of(activity)  # refuses what would fail at every call
+    return count
 
 
 def _queues_of(activities: Iterable[Activity[..., Any]]) -> tuple[str, ...]:
