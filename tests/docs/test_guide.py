@@ -37,6 +37,7 @@ COMMANDS = {
     "letters",
     "looking",
     "query",
+    "resetting",
     "settings",
     "signal",
     "start",
@@ -428,6 +429,10 @@ def test_operating_runs_as_it_is_typed(tmp_path: Path) -> None:
         shell.run(cancel)
         wait_until(lambda: "cancelled" in shell.run(["weft", "show", "order-1"]), "it has ended")
         shell.run(terminate)
+        history, reset = commands(BLOCKS["resetting"])
+        assert "WorkflowTerminated" in shell.run(history)
+        assert "goes on from event 1 as run" in shell.run(reset)
+        assert "ended by mistake" in shell.run(history)
         shell.run(purge)
         assert "order-1" not in shell.run(["weft", "list"])
         assert shell.run(older) == "0 purged\n"

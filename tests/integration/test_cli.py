@@ -284,6 +284,19 @@ def test_workflow_is_suspended_and_resumed(dev: Serving) -> None:
     assert (refused.status, "there is nothing to suspend" in refused.stderr) == (1, True)
 
 
+@pytest.mark.requirement("R3-9")
+def test_ended_workflow_is_reset_and_its_history_says_so(dev: Serving) -> None:
+    first = weft("start", "approve", "--input", "{}", "--id", "again", "--json").document["run_id"]
+    weft("terminate", "again")
+    refused = weft("reset", "again", "--to-event", "99")
+    assert (refused.status, "there is no event 99 to go back to" in refused.stderr) == (1, True)
+    answer = weft("reset", "again", "--to-event", "1", "--reason", "a slip", "--json").document
+    assert answer == {"workflow_id": "again", "run_id": f"{first}.2", "to_event": 1}
+    assert weft("show", "again", "--json").document["status"] == "running"
+    history = " ".join(weft("history", "again").stdout.split())
+    assert f"as run {first}.2, from event 1 of run {first}: a slip" in history
+
+
 @pytest.mark.requirement("R3-46")
 def test_purge_deletes_ended_workflows_by_id_by_age_or_all(dev: Serving) -> None:
     for name in ("a", "b", "c"):

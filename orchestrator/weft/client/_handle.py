@@ -39,6 +39,7 @@ from weft.records import (
     QueryWorkflow,
     Reply,
     ReplyTo,
+    ResetWorkflow,
     ResumeWorkflow,
     SignalReceived,
     SignalsRecord,
@@ -365,6 +366,25 @@ class Handle(Generic[Out_co]):
         # Asked twice and ended: it went on the first time.
         if reply.outcome == "refused" and (asks == 1 or reply.status not in ENDED):
             raise refused(what, reply)
+
+    async def reset(
+        self, to_event: int, reason: str = "", *, run_id: str = "", timeout_s: float = WAIT_S
+    ) -> str:
+        """Let the workflow go on as it was after event `to_event` of its history; returns the ID of its next run.
+
+        The run, ended or not, gives way to one that begins with those events. Where event `to_event` is something that
+        the code was told, the code is asked anew what it wants then. Signals that came later are kept; updates and a
+        cancellation are not. With `run_id`, only that run is reset; by default the newest. Raises RefusedError when it
+        cannot go on from there, and says why; UnknownWorkflowError, DeadlineError, LogError.
+        """
+        what = f"Resetting workflow {self.id!r}"
+        meant = run_id or (await self._read(self._read_head, timeout_s)).run_id
+        reply, _ = await self._ask(
+            lambda to: ResetWorkflow(meant, to_event, to.request, reason, to), timeout_s, what
+        )
+        if reply.outcome == "refused":
+            raise refused(what, reply)
+        return reply.run_id
 
     async def purge(self, *, timeout_s: float = WAIT_S) -> None:
         """Delete the ended run: tombstones for its state and its history.

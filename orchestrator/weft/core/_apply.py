@@ -38,6 +38,7 @@ from weft.records import (
     WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
+    WorkflowReset,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowSuspended,
@@ -266,6 +267,19 @@ def _taken_up(run: Run, event: WorkflowUnblocked | WorkflowResumed) -> None:
     run.deferred = []
 
 
+def _reset(run: Run, event: WorkflowReset) -> None:
+    """What the former run brought out is no longer waited for: each open activity begins anew, its time too."""
+    for activity in run.activities.values():
+        if activity.schedule_to_close_ms:
+            activity.close_due_ms = event.time_ms + activity.schedule_to_close_ms
+        activity.scheduled_ms = activity.attempt_ms = event.time_ms
+        _forget_worker(run, activity)
+        if activity.waiting:
+            _set_due(run, activity, event.time_ms)
+        else:
+            _wait_for_start(run, activity, event.time_ms)
+
+
 def _completed(run: Run, event: WorkflowCompleted) -> None:
     run.result = event.result
     _end(run, "completed")
@@ -333,6 +347,7 @@ _FOLDS: dict[type[HistoryEvent], Callable[[Run, Any], None]] = {
     WorkflowUnblocked: _taken_up,
     WorkflowSuspended: _suspended,
     WorkflowResumed: _taken_up,
+    WorkflowReset: _reset,
     WorkflowCompleted: _completed,
     WorkflowContinued: _continued,
     WorkflowFailed: _failed,

@@ -116,7 +116,7 @@ class Children:
         self.loop = loop
         self._commands = commands
         self._parent_id = parent_id
-        self._run_id = run_id
+        self.run_id = run_id
         self._open: dict[int, ChildHandle[Any]] = {}
         self._starting: dict[int, ChildFuture] = {}
         """Those whose code waits for their start."""
@@ -141,7 +141,7 @@ class Children:
 
     def schedule(self, child: Child[Any, Any], data: Payload) -> ChildHandle[Any]:
         number = self._commands.next_number("start a child")
-        workflow_id = child.id_of(self._parent_id, self._run_id, number)
+        workflow_id = child.id_of(self._parent_id, self.run_id, number)
         handle = ChildHandle(self, number, child, workflow_id)
         if not self._commands.ended:
             self._open[number] = handle

@@ -35,6 +35,7 @@ from weft.records import (
     SignalReceived,
     TimerFired,
     UpdateAccepted,
+    WorkflowReset,
     WorkflowStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -83,6 +84,8 @@ class Machine:
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.run_id = ""
+        self._seed_id = ""
+        """The run whose ID the code's randomness follows from."""
         self.event_id = 0
         """Of the event that is being handled."""
         self.replaying = False
@@ -117,7 +120,7 @@ class Machine:
     @cached_property
     def children(self) -> Children:
         """The children of this run, and its signals to others."""
-        return Children(self.commands, self.loop, parent_id=self.workflow_id, run_id=self.run_id)
+        return Children(self.commands, self.loop, parent_id=self.workflow_id, run_id=self._seed_id)
 
     @cached_property
     def queries(self) -> Queries:
@@ -142,7 +145,7 @@ class Machine:
     @cached_property
     def random(self) -> random.Random:
         """Seeded with the run's ID: the same numbers in every replay."""
-        return random.Random(self.run_id)  # noqa: S311  # reproducible on purpose
+        return random.Random(self._seed_id)  # noqa: S311  # reproducible on purpose
 
     # Events in, commands out.
 
@@ -190,6 +193,8 @@ class Machine:
                 pending.extend(self.activate(event))
             elif isinstance(event, WorkflowTerminated | WorkflowTimedOut):
                 pending.clear()
+            elif isinstance(event, WorkflowReset):
+                self._reset(event)
         if pending:
             raise refuse_unexpected(self, pending[0], None)
         self._read_history = read_history
@@ -298,12 +303,23 @@ class Machine:
     def _start(self, event: WorkflowStarted) -> None:
         self.started = event
         self.run_id = event.run_id
-        self.loop.seed(event.run_id)
+        self._seed_id = event.seed_run_id or event.run_id
+        self.loop.seed(self._seed_id)
         self.custom_status = event.custom_status
         self.status_on_log = (event.custom_status, event.custom_status)
         self._opening, self._carried_left = event, event.carried_count
         if not self._carried_left:
             self._begin()
+
+    def _reset(self, event: WorkflowReset) -> None:
+        """From here on nothing that the code makes up is what a former run has made up there."""
+        if event.run_id == self._seed_id:
+            return  # its code began anew
+        self._seed_id = event.run_id
+        if "random" in vars(self):
+            self.random.seed(event.run_id)
+        if "children" in vars(self):
+            self.children.run_id = event.run_id
 
     def _begin(self) -> None:
         assert self._opening is not None, "a run begins with its start"

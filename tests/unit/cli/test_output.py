@@ -51,6 +51,7 @@ from weft.records import (
     WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
+    WorkflowReset,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowSuspended,
@@ -184,6 +185,10 @@ EVENTS: list[tuple[Event, str]] = [
     (WorkflowUnblocked(16, TIME_MS), ""),
     (WorkflowSuspended(16, TIME_MS, "to look at it"), "to look at it"),
     (WorkflowResumed(17, TIME_MS), ""),
+    (
+        WorkflowReset(18, TIME_MS, "r.2", "r", 7, "q", "it threw"),
+        "as run r.2, from event 7 of run r: it threw",
+    ),
     (WorkflowCompleted(17, TIME_MS, Payload(b"[1]")), "-> [1]"),
     (WorkflowFailed(18, TIME_MS, FailureInfo("Odd")), "Odd"),
     (WorkflowCancelled(19, TIME_MS, "why"), "why"),

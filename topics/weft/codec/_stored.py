@@ -23,7 +23,6 @@ from weft.records import (
     ChildCompleted,
     ChildDone,
     ChildScheduled,
-    HistoryEvent,
     Payload,
     PayloadReference,
     RecordDeferred,
@@ -112,8 +111,8 @@ class _Payloads(msgspec.Struct, gc=False):
 _decode_payloads = msgspec.json.Decoder(_Payloads).decode
 
 
-def references_in(event: HistoryEvent) -> Iterator[StoredPayload]:
-    """Where the payloads of an event lie, or those of the record in it, that lie in the store."""
+def references_in(event: object) -> Iterator[StoredPayload]:
+    """Where the payloads of an event or a record lie, or those of the record in it, that lie in the store."""
     if isinstance(event, RecordDeferred):
         payloads = _decode_payloads(event.record)
         for payload in (payloads.input, payloads.result, payloads.payload):

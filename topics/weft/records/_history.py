@@ -65,6 +65,8 @@ class WorkflowStarted(HistoryEvent, frozen=True):
     """The span that it was started in, as W3C Trace Context has it; of a child the span of its parent's run."""
     trace: RunTrace | None = None
     """Without such a span, the trace of the run that started it, or that it continues."""
+    seed_run_id: str = ""
+    """Of a run that was reset: the one whose ID the code's randomness followed from, up to the reset."""
 
 
 class ActivityCompleted(HistoryEvent, frozen=True):
@@ -384,6 +386,20 @@ class WorkflowResumed(HistoryEvent, frozen=True):
     """An operator let the run go on; the deferred records follow as ordinary events."""
 
 
+class WorkflowReset(HistoryEvent, frozen=True):
+    """An operator let the run go on from here: the events before this one are those of run `from_run_id`.
+
+    Activities that are open here are brought out anew, for run `run_id`. What that run is told again follows.
+    """
+
+    run_id: str
+    from_run_id: str
+    to_event: int
+    """As it was asked for. Where this event answered the code, it is told again after the reset."""
+    request_id: str
+    reason: str = ""
+
+
 Event = (
     WorkflowStarted
     | ActivityScheduled
@@ -424,6 +440,7 @@ Event = (
     | WorkflowUnblocked
     | WorkflowSuspended
     | WorkflowResumed
+    | WorkflowReset
 )
 
 COMMANDS = (

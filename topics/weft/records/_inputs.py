@@ -111,6 +111,20 @@ class ResumeWorkflow(_SignalsRecord, frozen=True, tag="resume"):
     v: Literal[1] = 1
 
 
+class ResetWorkflow(_SignalsRecord, frozen=True, tag="reset"):
+    """Let a next run go on from the first `to_event` events of run `run_id`, which gives way to it.
+
+    Refused when `run_id` is not the newest run any more. One `request_id` is one reset, however often it is written.
+    """
+
+    run_id: str
+    to_event: int
+    request_id: _Name
+    reason: str = ""
+    reply_to: ReplyTo | None = None
+    v: Literal[1] = 1
+
+
 SignalsRecord = (
     StartWorkflow
     | SignalWorkflow
@@ -121,6 +135,7 @@ SignalsRecord = (
     | UnblockWorkflow
     | SuspendWorkflow
     | ResumeWorkflow
+    | ResetWorkflow
 )
 
 

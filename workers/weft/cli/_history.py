@@ -44,6 +44,7 @@ from weft.records import (
     WorkflowContinued,
     WorkflowFailed,
     WorkflowPatched,
+    WorkflowReset,
     WorkflowStarted,
     WorkflowSuspended,
     WorkflowTerminated,
@@ -117,6 +118,9 @@ def _what(event: Event, names: dict[int, str]) -> str:  # noqa: C901  # one case
             return failure_text(event.failure)
         case WorkflowTimedOut():
             return f"after {event.timeout_ms} ms"
+        case WorkflowReset():
+            why = f": {event.reason}" if event.reason else ""
+            return f"as run {event.run_id}, from event {event.to_event} of run {event.from_run_id}{why}"
         case RecordDeferred():
             return f"{event.source}: {_short(event.record)}"
         case (

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     command(app, "cancel")(cancel)
     command(app, "suspend")(suspend)
     command(app, "resume")(resume)
+    command(app, "reset")(reset)
     command(app, "terminate")(terminate)
     command(app, "unblock")(unblock)
 
@@ -208,6 +209,31 @@ async def resume(common: Common, id: IdArgument) -> None:
     async with common.client() as client:
         await client.handle(id).resume()
     common.output.answer(f"{id} goes on", {"workflow_id": id, "resumed": True})
+
+
+async def reset(
+    common: Common,
+    id: IdArgument,
+    to_event: Annotated[
+        int,
+        typer.Option(
+            "--to-event",
+            metavar="N",
+            help="The last event that is kept, as `weft history` numbers them.",
+        ),
+    ],
+    reason: ReasonOption = "",
+    run_id: Annotated[
+        str | None, typer.Option("--run-id", help="The run that is meant (default: the newest).")
+    ] = None,
+) -> None:
+    """Let a workflow, ended or not, go on as a next run from an event of its history."""
+    async with common.client() as client:
+        next_run_id = await client.handle(id).reset(to_event, reason, run_id=run_id or "")
+    common.output.answer(
+        f"{id} goes on from event {to_event} as run {next_run_id}",
+        {"workflow_id": id, "run_id": next_run_id, "to_event": to_event},
+    )
 
 
 async def terminate(common: Common, id: IdArgument, reason: ReasonOption = "") -> None:

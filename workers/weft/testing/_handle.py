@@ -24,6 +24,7 @@ from weft.records import (
     ChildScheduled,
     Event,
     Reply,
+    ResetWorkflow,
     ResumeWorkflow,
     Status,
     SuspendWorkflow,
@@ -245,6 +246,17 @@ class Handle(Generic[Out_co]):
         record = ResumeWorkflow(ASKED_BY)
         self._environment._send(
             self._owner, self.id, record, after, f"Resuming workflow {self.id!r}"
+        )
+
+    def reset(self, to_event: int, reason: str = "", *, after: Duration = 0) -> None:
+        """Let the workflow go on as it was after that event of the present run, as a client's `Handle.reset` does.
+
+        Raises like `signal`, and RefusedError when it cannot go on from there.
+        """
+        request_id = self._environment._request_id()
+        record = ResetWorkflow(self.run_id, to_event, request_id, reason, ASKED_BY)
+        self._environment._send(
+            self._owner, self.id, record, after, f"Resetting workflow {self.id!r}"
         )
 
     def _value_of(self, name: str, update_id: str, reply: Reply, hint: Any) -> Any:

@@ -20,6 +20,7 @@ from weft.records import (
     WorkflowCompleted,
     WorkflowContinued,
     WorkflowFailed,
+    WorkflowReset,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowSuspended,
@@ -33,6 +34,7 @@ LIFECYCLE: dict[type[HistoryEvent], str] = {
     WorkflowBlocked: "blocked",
     WorkflowSuspended: "suspended",
     WorkflowResumed: "resumed",
+    WorkflowReset: "reset",
     WorkflowCompleted: "completed",
     WorkflowFailed: "failed",
     WorkflowCancelled: "cancelled",
@@ -125,6 +127,12 @@ def lifecycle_event(namespace: str, run: Run, event: HistoryEvent, kind: str) ->
         data["next_run_id"] = event.next_run_id
     elif isinstance(event, WorkflowStarted) and event.continued_from:
         data["continued_from"] = event.continued_from
+    elif isinstance(event, WorkflowReset):
+        data |= {
+            "from_run_id": event.from_run_id,
+            "to_event": event.to_event,
+            "reason": event.reason,
+        }
     elif isinstance(event, WorkflowFailed):
         data["failure"] = {"type": event.failure.type, "message": event.failure.message}
     elif run.reason:

@@ -150,6 +150,13 @@ class Cell:
         return self.head.parent if self.head else None
 
     @property
+    def version(self) -> str:
+        """Of its code."""
+        if self.run is not None:
+            return self.run.version
+        return self.head.version if self.head else ""
+
+    @property
     def reason(self) -> str:
         """Why it is blocked, or was cancelled or terminated."""
         if self.run is not None:

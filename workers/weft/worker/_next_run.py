@@ -55,6 +55,7 @@ def opening_after(
         update_ids=_newest(reversed(run.updates)),
         custom_status=custom_status,
         trace=trace_after(former),
+        seed_run_id="",
     )
     events: list[HistoryEvent] = [started]
     for signal in taken_on:
@@ -70,7 +71,7 @@ def opening_of(history: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
     return history[: 1 + started.carried_count]
 
 
-def unneeded(stored: Iterable[str], events: Iterable[HistoryEvent]) -> list[str]:
+def unneeded(stored: Iterable[str], events: Iterable[object]) -> list[str]:
     """Those keys of a former run's payloads in the store that the next one, which begins so, does not refer to."""
     needed = {reference.key for event in events for reference in references_in(event)}
     return [key for key in stored if key not in needed]

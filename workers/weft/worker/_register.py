@@ -11,6 +11,7 @@ from weft.records import Caller, RunTrace, StartWorkflow, Status
 from weft.worker._batch import Batch
 from weft.worker._cell import Cell
 from weft.worker._rebuild import Rebuilt
+from weft.worker._reset import Resets
 from weft.worker._runs import Runs
 from weft.worker._turn import Turn
 from weft.worker._updates import Updates
@@ -37,6 +38,8 @@ class Register:
         self.unmatched: dict[str, tuple[str, str]] = {}
         """Workflow and version of open runs that are not here, by workflow ID: they are blocked when their code is
         needed."""
+        self.resets = Resets(runs, turn)
+        """How a run gives way to one that begins as it did."""
         self._number = number
         self._runs = runs
         self._turn = turn

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weft.records import (
     PurgeWorkflow,
     ReplyTo,
+    ResetWorkflow,
     ResumeWorkflow,
     SignalsRecord,
     StartWorkflow,
@@ -62,6 +63,8 @@ class Requests:
             reason = self._held.suspend(cell, request.reason, batch, now_ms)
         elif isinstance(request, ResumeWorkflow):
             reason = self._held.resume(cell, batch, now_ms)
+        elif isinstance(request, ResetWorkflow):
+            reason = self._register.resets.take(cell, request, batch, now_ms)
         elif cell.ended:
             reason = f"workflow {workflow_id!r} has ended ({cell.status})"
         else:

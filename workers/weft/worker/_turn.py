@@ -48,6 +48,7 @@ from weft.records import (
     UpdateWorkflow,
     WorkflowBlocked,
     WorkflowContinued,
+    WorkflowReset,
     WorkflowResumed,
     WorkflowStarted,
     WorkflowSuspended,
@@ -73,7 +74,7 @@ _TOLD_REASONS_MAX = 1000
 REFUSED_MAX = 10_000
 """Activities and children that fail within one step because they are too large: code that asks again and again must
 come to an end."""
-_BEFORE_ANY_CODE = (WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
+_BEFORE_ANY_CODE = (WorkflowReset, WorkflowBlocked, RecordDeferred, WorkflowUnblocked)
 """What may follow the events that a run begins with, before its code does."""
 _ENDLESS = (
     f"Its code has continued as a new run {CONTINUES_MAX} times without waiting for anything. Let it wait for a "
@@ -240,7 +241,11 @@ class Turn:
         run = running(cell)
         history = cell.history()
         opening = opening_of(history)
-        never_ran = all(isinstance(event, _BEFORE_ANY_CODE) for event in history[len(opening) :])
+        started = opening[0]
+        assert isinstance(started, WorkflowStarted), "a run begins with its start"
+        never_ran = not started.seed_run_id and all(
+            isinstance(event, _BEFORE_ANY_CODE) for event in history[len(opening) :]
+        )
         # Nobody knew it when it began, if it has no version: now it gets the newest.
         version = run.version or (self.workflows.chosen(run.workflow, "") if never_ran else "")
         problem = (
@@ -276,6 +281,70 @@ class Turn:
         deferred = run.deferred
         self._append(cell, WorkflowResumed(run.last_event_id + 1, now_ms), batch)
         return deferred
+
+    def why_not_from(
+        self,
+        workflow_id: str,
+        events: Sequence[HistoryEvent],
+        *,
+        begins_anew: bool,
+        bytes_max: int,
+    ) -> str:
+        """Why no run can go on from these events; empty when one can. `begins_anew`: no code has seen any of them."""
+        trial = Cell(workflow_id)
+        run = trial.new_run()
+        for event in events:
+            trial.append(event)
+        if trial.tail_bytes > bytes_max:
+            return (
+                f"its events up to there have {trial.tail_bytes:,} bytes; {bytes_max:,} is the most"
+            )
+        for activity in run.activities.values():
+            if not activity.inline and activity.queue not in self._queues:
+                return f"activity {activity.name!r} is open there, and its task queue {activity.queue!r} has no topic"
+        if begins_anew:
+            return self.workflows.problem(run.workflow, run.version)
+        problem = self._code.drive(trial)
+        trial.close()
+        return problem
+
+    def give_way(self, cell: Cell, next_run_id: str, batch: Batch, now_ms: int) -> None:
+        """End an open run for a next one; its children that are open end with it, as each was started."""
+        if cell.ended:
+            return
+        event_id = running(cell).last_event_id + 1
+        self._append(cell, WorkflowContinued(event_id, now_ms, next_run_id), batch)
+
+    def begin_from(
+        self, cell: Cell, events: Sequence[HistoryEvent], batch: Batch, *, begins_anew: bool
+    ) -> None:
+        """Begin a run with events that another one has had, and a reset as their last. Nobody hears of those again."""
+        *kept, reset = events
+        for event in kept:
+            cell.append(event)
+        self._append(cell, reset, batch)
+        if begins_anew:
+            started = kept[0]
+            assert isinstance(started, WorkflowStarted), "a run begins with its start"
+            cell.custom_status = started.custom_status
+            cell.machine = self._code.new_machine(cell)
+            self._wake(cell, kept, batch, now_ms=reset.time_ms)
+            self._follow(cell, batch)
+            return
+        problem = self._code.drive(cell)
+        if problem:
+            self._block(cell, problem, batch, reset.time_ms, "", None)
+            return
+        self._guarded(
+            cell, lambda: None, batch, now_ms=reset.time_ms
+        )  # what the code says of itself
+
+    def bring_out(self, cell: Cell, attempts: Sequence[tuple[int, int]], batch: Batch) -> None:
+        """Those of these attempts, (activity, attempt), that the run still waits for."""
+        for activity_id, attempt in attempts:
+            activity = running(cell).activities.get(activity_id)
+            if activity is not None and (activity.attempt, activity.waiting) == (attempt, False):
+                self._dispatch(cell, DispatchActivity(activity_id, attempt), batch)
 
     def validate(
         self, cell: Cell, request: UpdateWorkflow, batch: Batch, now_ms: int
