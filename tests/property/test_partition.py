@@ -39,6 +39,7 @@ from weft.records import (
     FailureInfo,
     PurgeWorkflow,
     QueryWorkflow,
+    ResetWorkflow,
     ResumeWorkflow,
     SignalReceived,
     SignalWorkflow,
@@ -99,6 +100,7 @@ _records = st.one_of(
     st.tuples(st.just("terminate"), _keys),
     st.tuples(st.just("unblock"), _keys),
     st.tuples(st.just("suspend"), _keys),
+    st.tuples(st.just("reset"), _keys, st.integers(1, 9)),
     st.tuples(st.just("query"), _keys),
     st.tuples(st.just("resume"), _keys),
     st.tuples(st.just("purge"), _keys),
@@ -165,10 +167,13 @@ def record_of(served: Served, step: Step) -> LogRecord | None:
             return served.signals(TerminateWorkflow("on purpose", reply), key)
         case "purge", key:
             return served.signals(PurgeWorkflow(reply_to=reply), key)
-        case "query", key:
-            return served.queries(QueryWorkflow("length", reply), key)
-        case "ask", key:
-            return served.queries(AwaitResult(ended_reply("asked")), key)
+        case ("query" | "ask") as kind, key:
+            asked = AwaitResult(ended_reply("asked"))
+            return served.queries(QueryWorkflow("length", reply) if kind == "query" else asked, key)
+        case "reset", key, to_event:
+            cell = served.partition.cells.get(key)
+            run_id, request_id = (cell.run_id if cell else "none"), f"r-{len(served.replies)}"
+            return served.signals(ResetWorkflow(run_id, to_event, request_id, "", reply), key)
         case "garbage", key:
             return served.signals(b"{", key)
     return result_record(served, step)
