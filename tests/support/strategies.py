@@ -62,6 +62,8 @@ def records_of(cls: type[Record]) -> st.SearchStrategy[Any]:
         fields["partition"] = st.integers(0, records.REPLY_PARTITION_MAX)
     elif cls is records.UpdateWorkflow:
         fields["update"] = fields["id"] = st.text(min_size=1, max_size=20)
+    elif cls is records.ResetWorkflow:
+        fields["request_id"] = st.text(min_size=1, max_size=20)
     elif "signal" in fields:
         fields["signal"] = st.text(min_size=1, max_size=20)
     return st.builds(cls, **fields)
