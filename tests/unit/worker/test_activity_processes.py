@@ -72,9 +72,12 @@ ORDER = steps.Order("a", timedelta(seconds=1.5))
 
 @pytest.mark.requirement("R3-13")
 def test_function_runs_in_a_process_that_is_kept_for_the_next(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Its process is a new one: what is logged there follows from the levels as they were when it was started."""
     caplog.set_level(logging.INFO, "steps")
+    bench = Bench()
+    request.addfinalizer(bench.runner.close)
     pulse = AttemptPulse()
     first = bench.value(steps.about, ORDER, pulse=pulse)
     assert first.pop("pid") != os.getpid()
