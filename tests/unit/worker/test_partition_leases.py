@@ -152,6 +152,21 @@ def test_released_attempt_goes_to_another_at_once(serve: Serve) -> None:
     assert (served.task.attempt, served.story()[-1]) == (2, "ActivityLost")
 
 
+def test_lease_runs_out_when_a_worker_that_does_not_hold_it_releases_the_attempt(
+    serve: Serve,
+) -> None:
+    """It had the same task: the holder's silence must be noticed all the same."""
+    served = copied(serve)
+    task = served.task
+    served.hold(task)
+    released = AttemptReleased(task.run_id, task.activity_id, task.attempt, "lease-of-another")
+    served.turn(served.results(released))
+    assert served.story()[-1] == "ActivityStarted"
+    served.advance(10_001)
+    served.advance(10_001)
+    assert (served.task.attempt, served.story()[-1]) == (2, "ActivityLost")
+
+
 # Cancellation.
 
 

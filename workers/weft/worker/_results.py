@@ -105,7 +105,8 @@ class Results:
             self._runs.take(cell, "results", result, batch, now_ms)
             self._watch.grant(cell.workflow_id, cell.warm(), result, batch)
             return
-        self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt)
+        lease = result.lease if isinstance(result, AttemptReleased) else None
+        self._watch.running.end(cell.workflow_id, result.activity_id, result.attempt, lease)
         self._watch.end(cell.workflow_id, run, result)
         is_taken = self._runs.take(cell, "results", result, batch, now_ms)
         if is_taken and isinstance(result, AttemptReleased):

@@ -62,11 +62,14 @@ class RunningAttempts:
             attempt.due_s = self._now_s + attempt.lease_s
             attempt.reply_to = to
 
-    def end(self, workflow_id: str, activity_id: int, attempt: int) -> None:
-        """The attempt has a result: it runs no more."""
+    def end(
+        self, workflow_id: str, activity_id: int, attempt: int, lease: str | None = None
+    ) -> None:
+        """The attempt has a result: it runs no more. With a lease, only its holder does not: another may have one."""
         running = self.by_workflow.get(workflow_id)
         if running is not None and activity_id in running:
-            if running[activity_id].attempt == attempt:
+            held = running[activity_id]
+            if held.attempt == attempt and lease in {None, held.lease}:
                 del running[activity_id]
             if not running:
                 del self.by_workflow[workflow_id]
